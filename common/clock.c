@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Reading and printing time; see clock.h.
+ */
+#include "common/clock.h"
+
+#include <stdio.h>
+#include <time.h>
+
+static int64_t read_ns(clockid_t id)
+{
+    struct timespec t;
+    clock_gettime(id, &t);
+    return t.tv_sec * NS_PER_SEC + t.tv_nsec;
+}
+
+int64_t clock_mono_ns(void)
+{
+    return read_ns(CLOCK_MONOTONIC);
+}
+
+int64_t clock_wall_ns(void)
+{
+    return read_ns(CLOCK_REALTIME);
+}
+
+void clock_text(int64_t wall_ns, char text[CLOCK_TEXT_SIZE])
+{
+    time_t seconds = wall_ns / NS_PER_SEC;
+    struct tm tm;
+    char date[24];
+    gmtime_r(&seconds, &tm);
+    strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%S", &tm);
+    snprintf(text, CLOCK_TEXT_SIZE, "%s.%06d+00:00", date, (int)(wall_ns % NS_PER_SEC / 1000));
+}

@@ -1,0 +1,473 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * The strict scan: one pass over the bytes with an explicit stack of
+ * JSONX_MAX_DEPTH levels, so hostile nesting costs nothing. After it, cJSON
+ * only sees documents on which its leniencies (1e999, trailing bytes, NUL as
+ * blank, 01, invalid UTF-8) cannot show.
+ */
+#include "common/jsonx.h"
+
+#include <ctype.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/mem.h"
+
+struct level {
+    bool is_object;
+    size_t index;    /* of the element, in an array */
+    const char *key; /* of the member, in an object: raw bytes between the quotes */
+    size_t key_length;
+};
+
+struct scan {
+    const char *text;
+    const char *p;
+    const char *end;
+    size_t depth;
+    struct level level[JSONX_MAX_DEPTH];
+    struct err *e;
+};
+
+static int syntax(struct scan *s, const char *expected)
+{
+    size_t offset = (size_t)(s->p - s->text);
+    if (s->p >= s->end)
+        return err_set(s->e, "bad-json", "the JSON ends at byte %zu where %s was expected", offset,
+                       expected);
+    unsigned char c = (unsigned char)*s->p;
+    if (c > 0x20 && c < 0x7f)
+        return err_set(s->e, "bad-json", "at byte %zu: expected %s, got '%c'", offset, expected, c);
+    return err_set(s->e, "bad-json", "at byte %zu: expected %s, got byte 0x%02x", offset, expected,
+                   c);
+}
+
+/* The JSON pointer of the value being scanned. */
+static void print_pointer(const struct scan *s, char *out, size_t size)
+{
+    size_t n = 0;
+    out[0] = '\0';
+    for (size_t i = 0; i < s->depth && n < size; i++) {
+        const struct level *l = &s->level[i];
+        if (!l->is_object) {
+            n += (size_t)snprintf(out + n, size - n, "/%zu", l->index);
+            continue;
+        }
+        n += (size_t)snprintf(out + n, size - n, "/");
+        for (size_t k = 0; k < l->key_length && n < size; k++) {
+            const char *escaped = l->key[k] == '~' ? "~0" : l->key[k] == '/' ? "~1" : NULL;
+            n += escaped != NULL ? (size_t)snprintf(out + n, size - n, "%s", escaped)
+                                 : (size_t)snprintf(out + n, size - n, "%c", l->key[k]);
+        }
+    }
+}
+
+static void skip_blanks(struct scan *s)
+{
+    while (s->p < s->end && (*s->p == ' ' || *s->p == '\n' || *s->p == '\r' || *s->p == '\t'))
+        s->p++;
+}
+
+/* The length of the UTF-8 sequence at p, or 0 if it is not one (RFC 3629:
+ * nothing overlong, no surrogates, nothing above U+10FFFF). */
+static size_t utf8_length(const unsigned char *p, const unsigned char *end)
+{
+    size_t n = p[0] < 0x80 ? 1 : p[0] < 0xc2 ? 0 : p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : 4;
+    if (n == 0 || p[0] > 0xf4 || (size_t)(end - p) < n)
+        return 0;
+    for (size_t i = 1; i < n; i++)
+        if ((p[i] & 0xc0) != 0x80)
+            return 0;
+    if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f) ||
+        (p[0] == 0xf0 && p[1] < 0x90) || (p[0] == 0xf4 && p[1] > 0x8f))
+        return 0;
+    return n;
+}
+
+/* The four digits of a \u escape at s->p, or -1. */
+static int hex4(const struct scan *s)
+{
+    int value = 0;
+    if (s->end - s->p < 4)
+        return -1;
+    for (int i = 0; i < 4; i++) {
+        unsigned char c = (unsigned char)s->p[i];
+        if (!isxdigit(c))
+            return -1;
+        value = value * 16 + (c <= '9' ? c - '0' : (c | 0x20) - 'a' + 10);
+    }
+    return value;
+}
+
+/* s->p stands behind "\u". */
+static int scan_unicode_escape(struct scan *s)
+{
+    int unit = hex4(s);
+    if (unit < 0)
+        return syntax(s, "four hexadecimal digits");
+    if (unit == 0)
+        return syntax(s, "a character other than \\u0000 (NUL is not accepted)");
+    if (unit >= 0xdc00 && unit <= 0xdfff)
+        return syntax(s, "a high surrogate before this low one");
+    s->p += 4;
+    if (unit < 0xd800 || unit > 0xdbff)
+        return 0;
+    if (s->end - s->p < 6 || s->p[0] != '\\' || s->p[1] != 'u')
+        return syntax(s, "a low surrogate after the high one");
+    s->p += 2;
+    unit = hex4(s);
+    if (unit < 0xdc00 || unit > 0xdfff)
+        return syntax(s, "a low surrogate (\\udc00 to \\udfff)");
+    s->p += 4;
+    return 0;
+}
+
+static int scan_escape(struct scan *s)
+{
+    s->p++;
+    if (s->p < s->end && *s->p == 'u') {
+        s->p++;
+        return scan_unicode_escape(s);
+    }
+    if (s->p >= s->end || *s->p == '\0' || strchr("\"\\/bfnrt", *s->p) == NULL)
+        return syntax(s, "an escape such as \\n or \\u00e9");
+    s->p++;
+    return 0;
+}
+
+static int scan_string(struct scan *s)
+{
+    if (s->p >= s->end || *s->p != '"')
+        return syntax(s, "a string");
+    s->p++;
+    while (s->p < s->end && *s->p != '"') {
+        unsigned char c = (unsigned char)*s->p;
+        if (c == '\\') {
+            if (scan_escape(s) < 0)
+                return -1;
+        } else if (c < 0x20) {
+            return syntax(s, "an escaped control character");
+        } else {
+            size_t n = utf8_length((const unsigned char *)s->p, (const unsigned char *)s->end);
+            if (n == 0)
+                return syntax(s, "valid UTF-8");
+            s->p += n;
+        }
+    }
+    if (s->p >= s->end)
+        return syntax(s, "the end of a string");
+    s->p++;
+    return 0;
+}
+
+static size_t skip_digits(struct scan *s)
+{
+    const char *from = s->p;
+    while (s->p < s->end && *s->p >= '0' && *s->p <= '9')
+        s->p++;
+    return (size_t)(s->p - from);
+}
+
+/* Only an exponent can make so short a number infinite, so strtod is rare. */
+static int check_number(struct scan *s, const char *from, bool has_exponent)
+{
+    int n = (int)(s->p - from);
+    char pointer[sizeof s->e->pointer];
+    if (n <= JSONX_MAX_NUMBER && (!has_exponent || isfinite(strtod(from, NULL))))
+        return 0;
+    print_pointer(s, pointer, sizeof pointer);
+    if (n > JSONX_MAX_NUMBER)
+        return err_set_at(s->e, "number-too-long", pointer,
+                          "%s: a number of %d characters; at most %d are read", pointer, n,
+                          JSONX_MAX_NUMBER);
+    return err_set_at(s->e, "not-finite", pointer,
+                      "%s: %.*s is too large for a 64-bit float (at most about 1.8e308)", pointer,
+                      n, from);
+}
+
+static int scan_number(struct scan *s)
+{
+    const char *from = s->p;
+    bool has_exponent = false;
+    if (*s->p == '-')
+        s->p++;
+    if (s->p < s->end && *s->p == '0')
+        s->p++;
+    else if (skip_digits(s) == 0)
+        return syntax(s, "a digit");
+    if (s->p < s->end && *s->p == '.') {
+        s->p++;
+        if (skip_digits(s) == 0)
+            return syntax(s, "a digit after the decimal point");
+    }
+    if (s->p < s->end && (*s->p == 'e' || *s->p == 'E')) {
+        has_exponent = true;
+        s->p++;
+        if (s->p < s->end && (*s->p == '+' || *s->p == '-'))
+            s->p++;
+        if (skip_digits(s) == 0)
+            return syntax(s, "a digit of the exponent");
+    }
+    return check_number(s, from, has_exponent);
+}
+
+static int scan_word(struct scan *s, const char *word)
+{
+    size_t n = strlen(word);
+    if ((size_t)(s->end - s->p) < n || memcmp(s->p, word, n) != 0)
+        return syntax(s, "a value");
+    s->p += n;
+    return 0;
+}
+
+/* "key" : — the pointer of the level names the member from here on. */
+static int scan_key(struct scan *s)
+{
+    struct level *l = &s->level[s->depth - 1];
+    const char *from = s->p;
+    if (scan_string(s) < 0)
+        return -1;
+    l->key = from + 1;
+    l->key_length = (size_t)(s->p - from) - 2;
+    skip_blanks(s);
+    if (s->p >= s->end || *s->p != ':')
+        return syntax(s, "':'");
+    s->p++;
+    skip_blanks(s);
+    return 0;
+}
+
+/* Steps into the array or object at s->p. 1: its first value comes next; 0: it
+ * was empty and is complete; -1: err. */
+static int open_container(struct scan *s)
+{
+    bool is_object = *s->p == '{';
+    if (s->depth == JSONX_MAX_DEPTH)
+        return err_set(s->e, "too-deep", "at byte %zu: nested deeper than %d levels",
+                       (size_t)(s->p - s->text), JSONX_MAX_DEPTH);
+    s->level[s->depth++] = (struct level){.is_object = is_object};
+    s->p++;
+    skip_blanks(s);
+    if (s->p < s->end && *s->p == (is_object ? '}' : ']')) {
+        s->p++;
+        s->depth--;
+        return 0;
+    }
+    if (is_object && scan_key(s) < 0)
+        return -1;
+    return 1;
+}
+
+/* Scans one value, or the opening of a container. 1: stepped in; 0: complete; -1: err. */
+static int scan_value(struct scan *s)
+{
+    if (s->p >= s->end)
+        return syntax(s, "a value");
+    switch (*s->p) {
+    case '{':
+    case '[':
+        return open_container(s);
+    case '"':
+        return scan_string(s);
+    case 't':
+        return scan_word(s, "true");
+    case 'f':
+        return scan_word(s, "false");
+    case 'n':
+        return scan_word(s, "null");
+    default:
+        if (*s->p == '-' || (*s->p >= '0' && *s->p <= '9'))
+            return scan_number(s);
+        return syntax(s, "a value");
+    }
+}
+
+/* After a complete value: closes containers until a comma announces another
+ * value (1) or the document is complete (0). */
+static int after_value(struct scan *s)
+{
+    while (s->depth > 0) {
+        struct level *l = &s->level[s->depth - 1];
+        skip_blanks(s);
+        if (s->p < s->end && *s->p == ',') {
+            s->p++;
+            l->index++;
+            skip_blanks(s);
+            return l->is_object && scan_key(s) < 0 ? -1 : 1;
+        }
+        if (s->p >= s->end || *s->p != (l->is_object ? '}' : ']'))
+            return syntax(s, l->is_object ? "',' or '}'" : "',' or ']'");
+        s->p++;
+        s->depth--;
+    }
+    return 0;
+}
+
+int jsonx_check(const char *text, size_t n, struct err *e)
+{
+    struct err unused;
+    struct scan s = {.text = text, .p = text, .end = text + n, .e = e != NULL ? e : &unused};
+    int more = 1;
+    skip_blanks(&s);
+    while (more == 1) {
+        more = scan_value(&s);
+        if (more == 0)
+            more = after_value(&s);
+    }
+    if (more < 0)
+        return -1;
+    skip_blanks(&s);
+    return s.p == s.end ? 0 : syntax(&s, "the end of the document");
+}
+
+static int compare_keys(const void *a, const void *b)
+{
+    return strcmp((*(const cJSON *const *)a)->string, (*(const cJSON *const *)b)->string);
+}
+
+static int check_unique_keys(const cJSON *object, struct err *e)
+{
+    size_t n = 0;
+    for (const cJSON *m = object->child; m != NULL; m = m->next)
+        n++;
+    if (n < 2)
+        return 0;
+    const cJSON **members = mem_array(n, sizeof(*members));
+    size_t i = 0;
+    int rc = 0;
+    for (const cJSON *m = object->child; m != NULL; m = m->next)
+        members[i++] = m;
+    qsort(members, n, sizeof(*members), compare_keys);
+    for (i = 1; i < n && rc == 0; i++)
+        if (strcmp(members[i - 1]->string, members[i]->string) == 0)
+            rc = err_set(e, "duplicate-key", "the key \"%.64s\" stands twice in one object",
+                         members[i]->string);
+    free(members);
+    return rc;
+}
+
+/* Walks the tree with a stack; its depth was bounded by the scan. */
+static int check_all_keys(const cJSON *root, struct err *e)
+{
+    const cJSON *stack[JSONX_MAX_DEPTH + 1];
+    size_t depth = 0;
+    const cJSON *item = root;
+    for (;;) {
+        if (cJSON_IsObject(item) && check_unique_keys(item, e) < 0)
+            return -1;
+        if (item->child != NULL) {
+            stack[depth++] = item;
+            item = item->child;
+            continue;
+        }
+        while (item->next == NULL) {
+            if (depth == 0)
+                return 0;
+            item = stack[--depth];
+        }
+        if (depth == 0)
+            return 0;
+        item = item->next;
+    }
+}
+
+cJSON *jsonx_parse(const char *text, size_t n, struct err *e)
+{
+    if (jsonx_check(text, n, e) < 0)
+        return NULL;
+    cJSON *root = cJSON_ParseWithLength(text, n);
+    if (root == NULL) {
+        err_set(e, "bad-json", "the JSON could not be read (no memory, or a limit of cJSON)");
+        return NULL;
+    }
+    if (check_all_keys(root, e) < 0) {
+        cJSON_Delete(root);
+        return NULL;
+    }
+    return root;
+}
+
+/* The end of the string or comment that starts at text[i], or i + 1 if neither does. */
+static size_t token_end(const char *text, size_t n, size_t i, bool *is_comment)
+{
+    size_t end = i + 1;
+    *is_comment = false;
+    if (text[i] == '"') {
+        while (end < n && text[end] != '"')
+            end += text[end] == '\\' ? 2 : 1;
+        return end + 1;
+    }
+    if (text[i] != '/' || end >= n || (text[end] != '/' && text[end] != '*'))
+        return end;
+    *is_comment = true;
+    if (text[end] == '/') {
+        while (end < n && text[end] != '\n')
+            end++;
+        return end;
+    }
+    for (end++; end < n; end++)
+        if (text[end] == '*' && end + 1 < n && text[end + 1] == '/')
+            return end + 2;
+    *is_comment = false; /* never closed: left for the scan to refuse */
+    return n;
+}
+
+void jsonx_blank_comments(char *text, size_t n)
+{
+    for (size_t i = 0; i < n;) {
+        bool is_comment;
+        size_t end = token_end(text, n, i, &is_comment);
+        for (size_t k = i; is_comment && k < end; k++)
+            if (text[k] != '\n')
+                text[k] = ' ';
+        i = end;
+    }
+}
+
+const cJSON *jsonx_member(const cJSON *object, const char *name)
+{
+    return cJSON_IsObject(object) ? cJSON_GetObjectItemCaseSensitive(object, name) : NULL;
+}
+
+bool jsonx_as_int(const cJSON *item, int64_t min, int64_t max, int64_t *value)
+{
+    if (!cJSON_IsNumber(item) || !(item->valuedouble >= (double)min) ||
+        !(item->valuedouble <= (double)max) || item->valuedouble != floor(item->valuedouble))
+        return false;
+    *value = (int64_t)item->valuedouble;
+    return true;
+}
+
+const char *jsonx_type_name(const cJSON *item)
+{
+    if (item == NULL)
+        return "nothing";
+    switch (item->type & 0xff) {
+    case cJSON_Object:
+        return "an object";
+    case cJSON_Array:
+        return "an array";
+    case cJSON_String:
+        return "a string";
+    case cJSON_Number:
+        return "a number";
+    case cJSON_True:
+    case cJSON_False:
+        return "a boolean";
+    default:
+        return "null";
+    }
+}
+
+size_t jsonx_print_number(char text[JSONX_NUMBER_SIZE], double x)
+{
+    int n = 0;
+    for (int digits = 15; digits <= 17; digits++) {
+        n = snprintf(text, JSONX_NUMBER_SIZE, "%.*g", digits, x);
+        if (digits == 17 || strtod(text, NULL) == x)
+            break;
+    }
+    return (size_t)n;
+}

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Checked allocation; see mem.h.
+ */
+#include "common/mem.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+
+#include "common/log.h"
+
+static void *checked(void *p, size_t n, size_t size)
+{
+    if (p == NULL)
+        fatal(EX_SOFTWARE, "out of memory: %zu x %zu bytes were not to be had", n, size);
+    return p;
+}
+
+void *mem_array(size_t n, size_t size)
+{
+    if (n == 0 || size == 0)
+        n = size = 1;
+    return checked(calloc(n, size), n, size);
+}
+
+void *mem_alloc(size_t size)
+{
+    return mem_array(1, size);
+}
+
+void *mem_resize(void *p, size_t n, size_t size)
+{
+    if (n == 0 || size == 0)
+        n = size = 1;
+    return checked(reallocarray(p, n, size), n, size);
+}
+
+char *mem_strdup(const char *s)
+{
+    return checked(strdup(s), strlen(s) + 1, 1);
+}
+
+char *mem_printf(const char *fmt, ...)
+{
+    char *text = NULL;
+    va_list ap;
+    va_start(ap, fmt);
+    int n = vasprintf(&text, fmt, ap);
+    va_end(ap);
+    return checked(n < 0 ? NULL : text, 1, 1);
+}
