@@ -125,8 +125,12 @@ static void answer_complete_frames(struct server *s)
     const uint8_t *payload;
     size_t n = 0;
     int more = 1;
-    while (s->exit_status < 0 && (more = frame_reader_next(&s->in, &payload, &n)) == 1)
+    while (s->exit_status < 0 && (more = frame_reader_next(&s->in, &payload, &n)) == 1) {
         on_payload(s, payload, n);
+        /* An answer must not wait for the delays of those behind it. */
+        if (s->delay_ms > 0 && flush_all(s) < 0)
+            return;
+    }
     if (more < 0) {
         log_error("the supervisor announced a frame of %zu bytes; 1 to %d are accepted", n,
                   WIRE_MAX_FRAME_BYTES);
