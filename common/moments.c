@@ -37,3 +37,14 @@ double moments_variance(const struct moments *m)
         return NAN;
     return fmax(m->m2, 0) / (double)(m->n - 1);
 }
+
+struct moments moments_shift_scale(const struct moments *m, double shift, double scale)
+{
+    if (m->n == 0)
+        return *m;
+    return (struct moments){
+        .n = m->n,
+        .mean = (m->mean + shift) * scale,
+        .m2 = m->m2 * scale * scale,
+    };
+}

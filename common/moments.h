@@ -22,4 +22,8 @@ void moments_merge(struct moments *into, const struct moments *from);
 /* Unbiased variance m2 / (n - 1), never below 0; NAN for n < 2. */
 double moments_variance(const struct moments *m);
 
+/* The moments of (x + shift) * scale for every sample x: as if each had been
+ * changed before it was added, but for rounding. */
+struct moments moments_shift_scale(const struct moments *m, double shift, double scale);
+
 #endif
