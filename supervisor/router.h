@@ -11,14 +11,12 @@
 #include <stdint.h>
 
 #include "common/err.h"
+#include "judge/rule.h"
 
 struct event_base;
 struct fleet;
 struct router;
 struct settings;
-
-/* An arm is what a request was drawn for, and who answered it. */
-enum arm { ARM_STABLE, ARM_CANARY, N_ARMS };
 
 const char *arm_name(enum arm arm);
 
