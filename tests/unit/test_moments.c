@@ -79,6 +79,26 @@ static void test_offset_keeps_the_variance(void **state)
     assert_near(moments_variance(&m), 30, 1e-9);
 }
 
+/* Where a double counts in steps of 0.0001, two means still differ by 1e-9. */
+static void test_offset_keeps_the_difference(void **state)
+{
+    struct moments a = {0};
+    struct moments b = {0};
+    (void)state;
+    for (int i = 0; i < 999; i++)
+        moments_add(&a, 1e12 + i);
+    for (int i = 0; i < 1000; i++)
+        moments_add(&b, 1e12 + (i < 999 ? i : 500.0));
+    assert_near(moments_difference(&a, &b), 0.001, 1e-9);
+    assert_near(moments_difference(&b, &a), -0.001, 1e-9);
+    struct moments near_a = moments_shift_scale(&a, -1e12, 0.1);
+    struct moments near_b = moments_shift_scale(&b, -1e12, 0.1);
+    assert_near(near_b.mean - near_a.mean, 0.0001, 1e-9);
+    moments_merge(&a, &b);
+    struct moments near = moments_shift_scale(&a, -1e12, 1);
+    assert_near(near.mean, (999 * 499.0 + 1000 * 499.001) / 1999, 1e-14);
+}
+
 static void test_merge_equals_adding(void **state)
 {
     struct moments all = moments_of(samples, N_SAMPLES, 0);
@@ -114,6 +134,7 @@ int main(void)
         cmocka_unit_test(test_two_passes_agree),
         cmocka_unit_test(test_few_samples),
         cmocka_unit_test(test_offset_keeps_the_variance),
+        cmocka_unit_test(test_offset_keeps_the_difference),
         cmocka_unit_test(test_merge_equals_adding),
         cmocka_unit_test(test_shift_scale_equals_changed_samples),
     };
