@@ -7,12 +7,12 @@
 
 #include <math.h>
 
-/* Makes high + low of x + y, exactly (Knuth's TwoSum; TAOCP 2, 4.2.2). */
-static double two_sum(double x, double y, double *low)
+/* Makes high + *low of big + small, exactly, if |big| >= |small| (Dekker's
+ * Fast2Sum). */
+static double fast_two_sum(double big, double small, double *low)
 {
-    double high = x + y;
-    double y_part = high - x;
-    *low = (x - (high - y_part)) + (y - y_part);
+    double high = big + small;
+    *low = small - (high - big);
     return high;
 }
 
@@ -20,8 +20,9 @@ static double two_sum(double x, double y, double *low)
 static void move_mean(struct moments *m, double step)
 {
     double low;
-    double high = two_sum(m->mean, step, &low);
-    m->mean = two_sum(high, low + m->mean_low, &m->mean_low);
+    double high = fabs(m->mean) >= fabs(step) ? fast_two_sum(m->mean, step, &low)
+                                              : fast_two_sum(step, m->mean, &low);
+    m->mean = fast_two_sum(high, low + m->mean_low, &m->mean_low);
 }
 
 void moments_add(struct moments *m, double x)
@@ -69,7 +70,7 @@ struct moments moments_shift_scale(const struct moments *m, double shift, double
     move_mean(&moved, shift);
     double mean = moved.mean * scale;
     double low = fma(moved.mean, scale, -mean) + moved.mean_low * scale;
-    moved.mean = two_sum(mean, low, &moved.mean_low);
+    moved.mean = fast_two_sum(mean, low, &moved.mean_low);
     moved.m2 *= scale * scale;
     return moved;
 }
