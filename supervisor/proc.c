@@ -46,6 +46,7 @@ struct proc {
     bool start_timed_out;
     bool wanted;
     size_t n_lost;
+    int rows[N_BOARD_CLOCKS]; /* of the board; -1: none */
     uint32_t n_features;
     char kind[WIRE_MAX_NAME + 1];
     char output[WIRE_MAX_NAME + 1];
@@ -66,6 +67,50 @@ static const char *const event_names[N_PROC_EVENTS] = {
     [PROC_EVENT_EOF] = "EOF", [PROC_EVENT_REAPED] = "reaped",
 };
 
+/* --- The board --------------------------------------------------------------*/
+
+static const enum board_outcome board_outcomes[N_CALL_OUTCOMES] = {
+    [CALL_OK] = BOARD_OK,
+    [CALL_FAULT] = BOARD_FAULT,
+    [CALL_TIMEOUT] = BOARD_TIMEOUT,
+    [CALL_LOST] = BOARD_DEATH,
+};
+
+static void close_rows(struct proc *p)
+{
+    for (int clock = 0; clock < N_BOARD_CLOCKS; clock++) {
+        if (p->rows[clock] >= 0)
+            board_row_close(p->options.board, p->rows[clock]);
+        p->rows[clock] = -1;
+    }
+}
+
+static void open_rows(struct proc *p)
+{
+    for (int clock = 0; clock < N_BOARD_CLOCKS && p->options.board != NULL; clock++) {
+        const struct board_row_info info = {.pid = p->child.pid,
+                                            .clock = (enum board_clock)clock,
+                                            .role = p->role,
+                                            .version = p->model->version};
+        p->rows[clock] = board_row_open(p->options.board, &info);
+        if (p->rows[clock] < 0)
+            log_warn("worker %d (%s): no free row on the board; its samples are not shown",
+                     (int)p->child.pid, p->role);
+    }
+}
+
+static void write_sample(struct proc *p, const struct call_result *result)
+{
+    const int64_t latency_ns[N_BOARD_CLOCKS] = {
+        [BOARD_ROUND_TRIP] = result->round_trip_ns,
+        [BOARD_SERVICE] = result->service_ns,
+    };
+    for (int clock = 0; clock < N_BOARD_CLOCKS; clock++)
+        if (p->rows[clock] >= 0)
+            board_add(p->options.board, p->rows[clock], result->start_ns,
+                      (uint64_t)latency_ns[clock], board_outcomes[result->outcome]);
+}
+
 /* --- What the cells of the table do, after the state has changed -------------*/
 
 static void say_why(struct proc *p, const char *why)
@@ -82,6 +127,7 @@ static void sweep_soon(struct proc *p)
 static void do_ready(struct proc *p)
 {
     p->was_ready = true;
+    open_rows(p);
     p->listener.ready(p->listener.arg, p);
 }
 
@@ -361,6 +407,7 @@ static void bury(struct proc *p)
         .wanted = p->wanted,
         .n_lost = p->n_lost,
     };
+    close_rows(p);
     log_obituary(p);
     p->listener.dead(p->listener.arg, p, &o);
     proc_free(p);
@@ -411,6 +458,8 @@ struct proc *proc_start(const struct proc_options *options, struct modelref *mod
     const struct channel_listener up = {
         .message = on_message, .broken = on_broken, .call_ended = on_call_ended, .arg = p};
     modelref_keep(model);
+    for (int clock = 0; clock < N_BOARD_CLOCKS; clock++)
+        p->rows[clock] = -1;
     proc_set_role(p, options->role);
     p->started_ns = clock_mono_ns();
     p->channel = channel_new(options->base, fd, &up);
@@ -427,6 +476,8 @@ static void on_result(void *arg, const struct call_result *result)
 {
     struct proc_call *call = arg;
     call->proc->counts.n[result->outcome]++;
+    if (call->is_sample)
+        write_sample(call->proc, result);
     call->done(call, result);
 }
 
@@ -434,8 +485,8 @@ void proc_predict(struct proc *p, struct proc_call *call, const double *features
                   uint32_t n_rows, int64_t deadline_ns, bool is_sample)
 {
     assert(p->state == PROC_READY);
-    (void)is_sample;
     call->proc = p;
+    call->is_sample = is_sample;
     channel_predict(p->channel, features, n, n_rows, deadline_ns, on_result, call);
 }
 
@@ -486,6 +537,15 @@ const char *proc_role(const struct proc *p)
 void proc_set_role(struct proc *p, const char *role)
 {
     snprintf(p->role, sizeof p->role, "%s", role);
+    if (p->state == PROC_READY) { /* its figures in the new role begin anew */
+        close_rows(p);
+        open_rows(p);
+    }
+}
+
+int proc_board_row(const struct proc *p, enum board_clock clock)
+{
+    return p->rows[clock];
 }
 
 const char *proc_kind(const struct proc *p)

@@ -13,9 +13,9 @@
 #include <sys/types.h>
 
 #include "common/err.h"
+#include "proto/board.h"
 #include "supervisor/channel.h"
 
-struct board;
 struct event_base;
 struct modelref;
 struct proc;
@@ -81,7 +81,8 @@ struct proc *proc_start(const struct proc_options *options, struct modelref *mod
  * keeps it until done has run, exactly once. */
 struct proc_call {
     void (*done)(struct proc_call *call, const struct call_result *result);
-    struct proc *proc; /* who is asked; set by proc_predict */
+    struct proc *proc; /* who is asked; set by proc_predict, as is the next */
+    bool is_sample;
 };
 
 /* Asks a READY process. deadline_ns: monotonic. is_sample: the answer's times
@@ -107,10 +108,13 @@ uint32_t proc_n_features(const struct proc *p);
 int64_t proc_started_ns(const struct proc *p); /* monotonic */
 
 struct proc_counts {
-    uint64_t n[N_CALL_OUTCOMES]; /* calls by outcome */
+    uint64_t n[N_CALL_OUTCOMES]; /* calls by outcome, warm-up included */
     size_t n_in_flight;
 };
 struct proc_counts proc_counts(const struct proc *p);
+
+/* The board's row of its round trips or service times, or -1. */
+int proc_board_row(const struct proc *p, enum board_clock clock);
 
 /* The table behind it, for its test: the state after an event. */
 enum proc_state proc_next_state(enum proc_state state, enum proc_event event);

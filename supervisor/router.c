@@ -301,14 +301,14 @@ size_t router_n_features(const struct router *r)
     return r->n_features;
 }
 
-static enum arm choose_arm(struct router *r, enum route route)
+static enum arm choose_arm(struct router *r, enum routing routing)
 {
-    if (route == ROUTE_BY_LOT)
+    if (routing == ROUTING_BY_LOT)
         return urn_draw(&r->urn) ? ARM_CANARY : ARM_STABLE;
-    return route == ROUTE_TO_CANARY ? ARM_CANARY : ARM_STABLE;
+    return routing == ROUTING_TO_CANARY ? ARM_CANARY : ARM_STABLE;
 }
 
-int router_predict(struct router *r, const double *features, size_t n, enum route route,
+int router_predict(struct router *r, const double *features, size_t n, enum routing routing,
                    predicted *done, void *arg, struct err *e)
 {
     if (r->counts.n_in_flight >= (size_t)r->settings->max_in_flight) {
@@ -322,8 +322,8 @@ int router_predict(struct router *r, const double *features, size_t n, enum rout
     job->done = done;
     job->arg = arg;
     job->deadline_ns = clock_mono_ns() + r->settings->predict_deadline_ms * NS_PER_MS;
-    job->by_lot = route == ROUTE_BY_LOT;
-    job->drawn = choose_arm(r, route);
+    job->by_lot = routing == ROUTING_BY_LOT;
+    job->drawn = choose_arm(r, routing);
     job->n_features = n;
     memcpy(job->features, features, n * sizeof *features);
     r->counts.n_requests++;

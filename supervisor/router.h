@@ -21,7 +21,7 @@ struct settings;
 const char *arm_name(enum arm arm);
 
 /* How the arm is chosen. Only requests drawn by lot are ever samples. */
-enum route { ROUTE_BY_LOT, ROUTE_TO_STABLE, ROUTE_TO_CANARY };
+enum routing { ROUTING_BY_LOT, ROUTING_TO_STABLE, ROUTING_TO_CANARY };
 
 struct prediction {
     double output;
@@ -54,7 +54,7 @@ size_t router_n_features(const struct router *r);
 
 /* Copies features. done runs once, never from inside this call. -1 with err
  * ("overloaded") when max_in_flight are under way already. */
-int router_predict(struct router *r, const double *features, size_t n, enum route route,
+int router_predict(struct router *r, const double *features, size_t n, enum routing routing,
                    predicted *done, void *arg, struct err *e);
 
 /* A process has become ready: requests that wait are asked. */

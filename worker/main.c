@@ -22,15 +22,6 @@ static const char usage[] =
     "\n"
     "    echo 0.5,1.2,0.8,0.3,1.1 | canary-worker --evaluate models/model_v1.json\n";
 
-static int evaluate(const char *path)
-{
-    struct err e = {0};
-    if (evaluate_file(path, stdin, stdout, &e) == 0)
-        return EX_OK;
-    fprintf(stderr, "canary-worker: %s\n", e.text);
-    return EX_DATAERR;
-}
-
 static int is_socket(int fd)
 {
     int type;
@@ -42,7 +33,7 @@ int main(int argc, char **argv)
 {
     log_init("canary-worker", LOG_LEVEL_INFO);
     if (argc == 3 && strcmp(argv[1], "--evaluate") == 0)
-        return evaluate(argv[2]);
+        return evaluate_file(argv[2], stdin, stdout) < 0 ? EX_DATAERR : EX_OK;
     if (argc == 2 && strcmp(argv[1], "--help") == 0)
         return fputs(usage, stdout) < 0 ? EX_IOERR : EX_OK;
     if (argc == 2 && strcmp(argv[1], "--version") == 0)
