@@ -11,6 +11,7 @@
 
 #include "common/fdio.h"
 #include "common/nearest.h"
+#include "ctl/demo.h"
 #include "ctl/session.h"
 
 struct command {
@@ -47,6 +48,15 @@ static const struct command table[] = {
      "Delays whoever is canary, now or next; stable is never delayed. Each call turns it\n"
      "round: the answer says how it is now.",
      "canaryctl slowdown", OPTION_BIT(OPTION_JSON), command_slowdown},
+    {"demo", NULL, "the whole walk-through, step by step",
+     "Deploys a canary, slows it down, sees it rolled back; then deploys it again and\n"
+     "promotes it. Leaves the slowdown off and no canary behind. Exit code 0 means that\n"
+     "everything happened as it should.",
+     "canaryctl demo --workflow deploy --requests 300 --model models/model_v2.json",
+     OPTION_BIT(OPTION_REQUESTS) | OPTION_BIT(OPTION_WORKFLOW) | OPTION_BIT(OPTION_MODEL) |
+         OPTION_BIT(OPTION_FEATURES) | OPTION_BIT(OPTION_PAUSE_MS) | OPTION_BIT(OPTION_PERCENT) |
+         OPTION_BIT(OPTION_REPLACE),
+     demo_run},
 };
 
 enum { TOKEN_MAX_BYTES = 4096 };
@@ -67,6 +77,7 @@ static void print_general_help(FILE *out)
     fputs("\noptions, before or after the command:\n", out);
     options_help(OPTIONS_GLOBAL, out);
     fputs("\n'canaryctl COMMAND --help' shows the command's own options and an example.\n"
+          "To begin: 'make run' in one terminal, 'canaryctl demo' in another.\n"
           "exit codes: 0 done, 1 the server refused, 64 usage, 69 no server answers\n",
           out);
 }

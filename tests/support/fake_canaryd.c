@@ -40,9 +40,10 @@ struct world {
 static bool alert_stands(const struct world *w)
 {
     int wanted = w->plan.min_samples == 0 ? 36 : w->plan.min_samples;
+    int slow = w->plan.slow_samples == 0 ? 3 : w->plan.slow_samples;
     if (w->plan.false_alarm)
         return w->n_canary > 0;
-    return !w->plan.never_alerts && w->n_slow >= 3 && w->n_canary >= wanted;
+    return !w->plan.never_alerts && w->n_slow >= slow && w->n_canary >= wanted;
 }
 
 static void on_predict(struct evhttp_request *r, struct world *w)

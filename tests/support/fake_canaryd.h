@@ -3,7 +3,7 @@
  * A child process that answers as canaryd does (and, where its plan says so, as
  * it should not), for the tests of canaryctl. It decides nothing by clock or
  * chance: one of every ten predictions is the canary's, and the alert comes with
- * the third slow one.
+ * the third slow one, or as the plan says.
  *
  * Beside the real paths it has /test/state (what it thinks) and those of fake_odd.h.
  */
@@ -24,6 +24,7 @@ struct fake_plan {
     bool dies_at_rollback; /* exits instead of answering */
     int fail_every;        /* every so many-th prediction is a 503; 0: none */
     int min_samples;       /* 0: 36 */
+    int slow_samples;      /* as many slow ones make the alert; 0: 3 */
 };
 
 struct fake;

@@ -177,6 +177,7 @@ static const struct {
     {"help", 0, "  rollback ", NULL},
     {"deploy --help", 0, "canaryctl deploy models/model_v2.json --percent 20", NULL},
     {"help deploy", 0, "--sha256 HEX", NULL},
+    {"--help demo", 0, "--workflow W", NULL},
     {NULL, EX_USAGE, NULL, "usage: canaryctl"},
     {"statsu", EX_USAGE, NULL, "there is no command 'statsu'; did you mean 'status'?"},
     {"rolback", EX_USAGE, NULL, "did you mean 'rollback'?"},
