@@ -113,8 +113,7 @@ static void come_up(struct slot *s)
 static void warm_up_next(struct warm_up *w)
 {
     /* Reading the model and warming up share one deadline. */
-    int64_t deadline =
-        proc_started_ns(w->proc) + w->fleet->settings->start_timeout_ms * NS_PER_MS;
+    int64_t deadline = proc_started_ns(w->proc) + w->fleet->settings->start_timeout_ms * NS_PER_MS;
     w->n_left--;
     proc_predict(w->proc, &w->call, w->zeros, w->n_features, 1, deadline, false);
 }
@@ -285,7 +284,7 @@ static void lose_proc(struct slot *s, const struct obituary *o)
 static void forget_retired(struct fleet *f, const struct proc *p)
 {
     struct retired *r;
-    TAILQ_FOREACH(r, &f->retired, next) {
+    TAILQ_FOREACH (r, &f->retired, next) {
         if (r->proc == p) {
             TAILQ_REMOVE(&f->retired, r, next);
             free(r);
@@ -436,7 +435,7 @@ void fleet_kill_all(struct fleet *f)
 {
     struct retired *r;
     fleet_stop(f);
-    TAILQ_FOREACH(r, &f->retired, next)
+    TAILQ_FOREACH (r, &f->retired, next)
         proc_kill(r->proc, "the supervisor stops");
 }
 
@@ -445,14 +444,14 @@ size_t fleet_n_procs(const struct fleet *f)
     return f->n_procs;
 }
 
-void fleet_each(const struct fleet *f,
-                void (*see)(void *arg, enum role role, const struct proc *p), void *arg)
+void fleet_each(const struct fleet *f, void (*see)(void *arg, enum role role, const struct proc *p),
+                void *arg)
 {
     const struct retired *r;
     for (int i = 0; i < N_ROLES; i++)
         if (f->slots[i].proc != NULL)
             see(arg, (enum role)i, f->slots[i].proc);
-    TAILQ_FOREACH(r, &f->retired, next)
+    TAILQ_FOREACH (r, &f->retired, next)
         see(arg, N_ROLES, r->proc);
 }
 

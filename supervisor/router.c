@@ -266,8 +266,7 @@ struct router *router_new(struct event_base *base, struct fleet *fleet,
                           const struct settings *settings, const struct router_listener *listener)
 {
     struct router *r = mem_alloc(sizeof *r);
-    *r = (struct router){
-        .base = base, .fleet = fleet, .settings = settings, .listener = *listener};
+    *r = (struct router){.base = base, .fleet = fleet, .settings = settings, .listener = *listener};
     TAILQ_INIT(&r->waiting);
     rng_seed_from_system(&r->urn.rng);
     r->on_waited = evtimer_new(base, on_waited, r);
