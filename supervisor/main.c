@@ -173,12 +173,28 @@ static void on_buried(void *arg)
         look_whether_drained(d);
 }
 
+/* canaryctl as it can be called from here: it stands beside canaryd. */
+static void find_canaryctl(char *path, size_t size)
+{
+    char dir[PATH_SIZE / 2];
+    char cwd[PATH_SIZE / 2];
+    size_t n;
+    snprintf(path, size, "canaryctl");
+    if (program_dir(dir, sizeof dir) < 0 || getcwd(cwd, sizeof cwd) == NULL)
+        return;
+    n = strlen(cwd);
+    if (strncmp(dir, cwd, n) == 0 && dir[n] == '/')
+        snprintf(path, size, "%s/canaryctl", dir + n + 1);
+}
+
 static void say_hello(const struct canaryd *d)
 {
     const struct modelref *m = fleet_model(d->fleet, ROLE_STABLE);
+    char canaryctl[PATH_SIZE];
     log_info("serving %s (sha256 %.12s...) on http://%s", m->name, m->sha256, d->address);
-    if (!isatty(STDOUT_FILENO))
+    if (getenv("JOURNAL_STREAM") != NULL)
         return;
+    find_canaryctl(canaryctl, sizeof canaryctl);
     printf("\n"
            "canaryd serves %s on http://%s\n"
            "\n"
@@ -187,9 +203,9 @@ static void say_hello(const struct canaryd *d)
            "  deploy:   curl -X POST http://%s/admin/deploy-canary \\\n"
            "                 -H 'Content-Type: application/json' \\\n"
            "                 -d '{\"model_path\": \"models/model_v2.joblib\"}'\n"
-           "  look:     canaryctl --url http://%s status\n"
+           "  look:     %s --url http://%s status\n"
            "  stop:     Ctrl-C\n\n",
-           m->name, d->address, d->address, d->address, d->address);
+           m->name, d->address, d->address, d->address, canaryctl, d->address);
     fflush(stdout);
 }
 
