@@ -9,7 +9,9 @@ WERROR  ?= 1
 PYTHON  ?= 1
 PORT    ?= 8000
 V       ?= 0
+ifeq ($(MAKELEVEL),0)
 MAKEFLAGS += -j$(shell nproc 2>/dev/null || echo 2)
+endif
 
 CC      ?= cc
 OPT     ?= -O2 -g
@@ -132,8 +134,7 @@ lint-cppcheck:
 	@mkdir -p $(BUILD)/cppcheck
 	$(Q)cppcheck --quiet --error-exitcode=1 --inline-suppr --std=c11 --language=c -j2 \
 	    --enable=warning,performance,portability --cppcheck-build-dir=$(BUILD)/cppcheck \
-	    -I. -D_GNU_SOURCE -DCANARYD_VERSION='""' '-DTAILQ_FOREACH(v,h,f)=for(v=(h)->tqh_first;v;v=v->f.tqe_next)' \
-	    '-DcJSON_ArrayForEach(e,a)=for(e=(a)->child;e;e=e->next)' $(SOURCES)
+	    -I. -D_GNU_SOURCE -DCANARYD_VERSION='""' --include=tests/lint-macros.h $(SOURCES)
 
 $(BUILD)/tidy/%.ok: % .clang-tidy $(HEADERS)
 	$(call say,TIDY,$<)

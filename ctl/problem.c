@@ -70,7 +70,7 @@ void problem_print(const struct printer *p, const struct question *q, const stru
     problem_text(answer, text, sizeof text);
     print_text(p, STYLE_BAD, "%s %s was refused: ", q->method, q->path);
     print_text(p, STYLE_PLAIN, "%s\n", text);
-    cJSON_ArrayForEach (item, field_array(answer->json, "errors")) {
+    cJSON_ArrayForEach(item, field_array(answer->json, "errors")) {
         print_text(p, STYLE_PLAIN, "  %s: %s\n", field_text(item, "pointer", "?"),
                    field_text(item, "detail", "?"));
     }

@@ -63,7 +63,7 @@ struct fleet {
     struct board *board;
     struct fleet_listener listener;
     struct slot slots[N_ROLES];
-    TAILQ_HEAD(, retired) retired;
+    TAILQ_HEAD(retired_list, retired) retired;
     size_t n_procs;
     bool stopping;
 };
@@ -284,7 +284,7 @@ static void lose_proc(struct slot *s, const struct obituary *o)
 static void forget_retired(struct fleet *f, const struct proc *p)
 {
     struct retired *r;
-    TAILQ_FOREACH (r, &f->retired, next) {
+    TAILQ_FOREACH(r, &f->retired, next) {
         if (r->proc == p) {
             TAILQ_REMOVE(&f->retired, r, next);
             free(r);
@@ -435,7 +435,7 @@ void fleet_kill_all(struct fleet *f)
 {
     struct retired *r;
     fleet_stop(f);
-    TAILQ_FOREACH (r, &f->retired, next)
+    TAILQ_FOREACH(r, &f->retired, next)
         proc_kill(r->proc, "the supervisor stops");
 }
 
@@ -451,7 +451,7 @@ void fleet_each(const struct fleet *f, void (*see)(void *arg, enum role role, co
     for (int i = 0; i < N_ROLES; i++)
         if (f->slots[i].proc != NULL)
             see(arg, (enum role)i, f->slots[i].proc);
-    TAILQ_FOREACH (r, &f->retired, next)
+    TAILQ_FOREACH(r, &f->retired, next)
         see(arg, N_ROLES, r->proc);
 }
 

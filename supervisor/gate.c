@@ -71,7 +71,7 @@ static int read_fields(struct evhttp_request *request, struct framing *f, struct
     const struct evkeyvalq *fields = evhttp_request_get_input_headers(request);
     const struct evkeyval *field;
     *f = (struct framing){0};
-    TAILQ_FOREACH (field, fields, next)
+    TAILQ_FOREACH(field, fields, next)
         if (check_field(field, f, e) < 0)
             return -1;
     return 0;

@@ -39,9 +39,9 @@
 
 #define EX_ALREADY_RUNNING EX_TEMPFAIL
 #define PATH_SIZE          4096
-#define QUIET_MS           100  /* without a request before a drained server goes */
-#define DRAIN_LOOK_MS      20   /* between looks whether it is drained */
-#define STOP_MS            3000 /* for workers that were asked to go */
+#define QUIET_MS           100   /* without a request before a drained server goes */
+#define DRAIN_LOOK_US      20000 /* between looks whether it is drained */
+#define STOP_MS            3000  /* for workers that were asked to go */
 
 enum { SIGNAL_HUP, SIGNAL_TERM, SIGNAL_INT, SIGNAL_QUIT, N_SIGNALS };
 
@@ -365,7 +365,7 @@ static void on_drain_look(evutil_socket_t fd, short what, void *arg)
 
 static void start_draining(struct canaryd *d)
 {
-    const struct timeval every = {.tv_usec = DRAIN_LOOK_MS * 1000};
+    const struct timeval every = {.tv_usec = DRAIN_LOOK_US};
     d->draining = true;
     d->drain_began_ns = clock_mono_ns();
     notify_stopping(d->notify);
