@@ -259,7 +259,7 @@ static void on_rollout_changed(void *arg)
 static void adopt_settings(struct canaryd *d, struct settings *wanted)
 {
     struct settings *old = d->settings;
-    settings_warn_fixed(old, wanted);
+    settings_log_changes(old, wanted);
     d->settings = wanted;
     log_set_level((enum log_level)log_level_parse(wanted->log_level));
     fleet_set_settings(d->fleet, wanted);
