@@ -349,6 +349,7 @@ static void look_whether_drained(struct canaryd *d)
     if (!d->fleet_stopped && http_is_drained(d)) {
         d->fleet_stopped = true;
         d->fleet_stopped_ns = clock_mono_ns();
+        router_stop(d->router);
         fleet_stop(d->fleet);
     }
     if (d->fleet_stopped && is_past(d->fleet_stopped_ns, STOP_MS))
