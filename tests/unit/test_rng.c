@@ -9,9 +9,12 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <Rmath.h>
 #include <cmocka.h>
 
 #include "common/rng.h"
+
+#define P_LIMIT 1e-6 /* of a chi-square, upper tail */
 
 /* From the reference programs at prng.di.unimi.it. */
 static void test_known_answers(void **state)
@@ -47,8 +50,7 @@ static double chi_square(const int *counts, int n_cells, int n_draws)
     return sum;
 }
 
-/* Without rejection every third number below 3 x 2^30 would come twice as often.
- * 27.6: chi-square at 2 degrees of freedom, p = 1e-6. */
+/* Without rejection every third number below 3 x 2^30 would come twice as often. */
 static void test_below_has_no_bias(void **state)
 {
     enum { N = 30000 };
@@ -63,10 +65,9 @@ static void test_below_has_no_bias(void **state)
         counts[x % 3]++;
     }
     printf("residues of 3: chi-square %.2f\n", chi_square(counts, 3, N));
-    assert_true(chi_square(counts, 3, N) < 27.6);
+    assert_true(chi_square(counts, 3, N) < qchisq(P_LIMIT, 2, 0, 0));
 }
 
-/* 37.6: 7 - 1 = 6 degrees of freedom, p = 1e-6. */
 static void test_below_small(void **state)
 {
     enum { N = 70000 };
@@ -79,7 +80,7 @@ static void test_below_small(void **state)
         assert_true(x < 7);
         counts[x]++;
     }
-    assert_true(chi_square(counts, 7, N) < 37.6);
+    assert_true(chi_square(counts, 7, N) < qchisq(P_LIMIT, 6, 0, 0));
     for (int i = 0; i < 100; i++)
         assert_int_equal(rng_below(&r, 1), 0);
 }
