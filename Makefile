@@ -48,7 +48,9 @@ PROGRAMS := $(BUILD)/canaryd $(BUILD)/canary-worker $(BUILD)/canaryctl
 
 UNIT_TESTS        := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/test_*.c))
 INTEGRATION_TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/integration/test_*.c))
-TEST_SUPPORT      := $(call objects,tests/support/*.c)
+# A program that the unit tests start as a worker; the rest is linked into each of them.
+EVIL_WORKER       := $(BUILD)/tests/support/evil_worker
+TEST_SUPPORT      := $(filter-out $(EVIL_WORKER).o,$(call objects,tests/support/*.c))
 
 .PHONY: all
 all: $(PROGRAMS) ## build the three programs (the default)
@@ -75,8 +77,8 @@ $(BUILD)/tests/%: $(BUILD)/tests/%.o $(TEST_SUPPORT) $(BUILD)/tests/all.a
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $< $(TEST_SUPPORT) $(BUILD)/tests/all.a $(LDLIBS) -lcmocka
 
 .PHONY: unit integration
-unit: $(UNIT_TESTS) ## run the unit tests alone
-	@tests/run.sh $^
+unit: $(UNIT_TESTS) $(EVIL_WORKER) $(BUILD)/canary-worker ## run the unit tests alone
+	@tests/run.sh $(UNIT_TESTS)
 
 integration: $(PROGRAMS) $(INTEGRATION_TESTS) ## run the integration tests alone
 	@CANARYD_BUILD=$(BUILD) tests/run.sh $(INTEGRATION_TESTS)
