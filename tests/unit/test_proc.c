@@ -323,6 +323,21 @@ static void test_faults_do_not_end_it(void **state)
     end(&l);
 }
 
+/* One row was asked about: two answers are a breach of the protocol. */
+static void test_wrong_number_of_outputs(void **state)
+{
+    const struct limits limits = {0};
+    struct question q[1];
+    struct life l;
+    (void)state;
+    begin_ready(&l, "ready double", &limits);
+    ask_all(&l, q, 1);
+    end(&l);
+    assert_all(q, 1, CALL_LOST);
+    assert_string_equal(l.how, KILLED_BY_US);
+    assert_non_null(strstr(l.why, "outputs"));
+}
+
 static void test_hanging_worker_is_killed(void **state)
 {
     const struct limits limits = {.hang_ms = 80};
@@ -556,6 +571,7 @@ int main(void)
         cmocka_unit_test(test_hanging_worker_is_killed),
         cmocka_unit_test(test_timeouts_count_as_owed),
         cmocka_unit_test(test_death_loses_its_calls),
+        cmocka_unit_test(test_wrong_number_of_outputs),
         cmocka_unit_test(test_program_that_is_not_there),
         cmocka_unit_test(test_lives_that_end_by_themselves),
     };
