@@ -51,7 +51,9 @@ PROGRAMS := $(BUILD)/canaryd $(BUILD)/canary-worker $(BUILD)/canaryctl
 
 UNIT_TESTS        := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/test_*.c))
 INTEGRATION_TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/integration/test_*.c))
-TEST_SUPPORT      := $(call objects,tests/support/*.c)
+# A program that the unit tests start as a worker; the rest is linked into each of them.
+EVIL_WORKER       := $(BUILD)/tests/support/evil_worker
+TEST_SUPPORT      := $(filter-out $(EVIL_WORKER).o,$(call objects,tests/support/*.c))
 
 .PHONY: all
 all: $(PROGRAMS) ## build the three programs (the default)
@@ -100,10 +102,10 @@ test: ## install, build, and run every test
 	@etc/install-deps.sh build test $(if $(filter 1,$(PYTHON)),python)
 	@$(MAKE) --no-print-directory check
 
-check: $(PROGRAMS) $(UNIT_TESTS) $(INTEGRATION_TESTS)
+check: $(PROGRAMS) $(EVIL_WORKER) $(UNIT_TESTS) $(INTEGRATION_TESTS)
 	@CANARYD_BUILD=$(BUILD) tests/run.sh $(UNIT_TESTS) $(INTEGRATION_TESTS)
 
-unit: $(PROGRAMS) $(UNIT_TESTS) ## run the unit tests alone
+unit: $(PROGRAMS) $(EVIL_WORKER) $(UNIT_TESTS) ## run the unit tests alone
 	@CANARYD_BUILD=$(BUILD) tests/run.sh $(UNIT_TESTS)
 
 integration: $(PROGRAMS) $(INTEGRATION_TESTS) ## run the integration tests alone

@@ -231,12 +231,9 @@ static void explain_death(const struct slot *s, const struct obituary *o, struct
     else if (o->start_timed_out || s->timed_out)
         err_set(e, "worker-start-timeout", "%.200s: the worker was not ready within %lld ms",
                 s->model->name, (long long)s->fleet->settings->start_timeout_ms);
-    else if (o->why[0] != '\0')
-        err_set(e, "model-invalid", "%.200s: the worker was killed before it took calls: %s",
-                s->model->name, o->why);
-    else
-        err_set(e, "model-invalid", "%.200s: the worker ended with %s before it was ready",
-                s->model->name, o->how);
+    else /* why is ours, or only that the socket was closed: how says more then */
+        err_set(e, "model-invalid", "%.200s: the worker ended before it took calls: %s%s%s",
+                s->model->name, o->how, o->why[0] != '\0' ? "; " : "", o->why);
 }
 
 static bool died_too_often(struct slot *s, int64_t now)

@@ -50,6 +50,8 @@ struct job {
     double features[];
 };
 
+TAILQ_HEAD(job_list, job);
+
 struct router {
     struct event_base *base;
     struct fleet *fleet;
@@ -58,7 +60,7 @@ struct router {
     struct urn urn;
     size_t n_features;
     bool stopping;
-    TAILQ_HEAD(job_list, job) waiting;
+    struct job_list waiting; /* the first has the earliest deadline */
     struct event *on_waited;
     struct event *on_wake;
     struct router_counts counts;
@@ -137,7 +139,7 @@ static struct proc *askable(const struct job *job, enum arm arm)
 static void arm_timer(struct router *r)
 {
     const struct job *first = TAILQ_FIRST(&r->waiting);
-    if (first == NULL || evtimer_pending(r->on_waited, NULL))
+    if (first == NULL)
         return;
     int64_t wait = first->deadline_ns - clock_mono_ns();
     if (wait < 0)
@@ -146,12 +148,21 @@ static void arm_timer(struct router *r)
     evtimer_add(r->on_waited, &t);
 }
 
+/* The list is by deadline: one that waits again after a try, or after a reload,
+ * may have less time left than those that are there already. */
 static void wait_for_process(struct job *job)
 {
     struct router *r = job->router;
-    TAILQ_INSERT_TAIL(&r->waiting, job, next);
+    struct job *before = TAILQ_LAST(&r->waiting, job_list);
+    while (before != NULL && before->deadline_ns > job->deadline_ns)
+        before = TAILQ_PREV(before, job_list, next);
+    if (before != NULL)
+        TAILQ_INSERT_AFTER(&r->waiting, before, job, next);
+    else
+        TAILQ_INSERT_HEAD(&r->waiting, job, next);
     r->counts.n_waiting++;
-    arm_timer(r);
+    if (before == NULL)
+        arm_timer(r);
 }
 
 /* Whether every model there is has said that it can't answer this. */
@@ -248,9 +259,16 @@ static void on_waited(evutil_socket_t fd, short what, void *arg)
 static void on_wake(evutil_socket_t fd, short what, void *arg)
 {
     struct router *r = arg;
+    struct job_list woken = TAILQ_HEAD_INITIALIZER(woken);
+    struct job *job;
     (void)fd, (void)what;
-    for (size_t n = r->counts.n_waiting; n > 0; n--)
-        route_job(take_first_waiting(r));
+    TAILQ_CONCAT(&woken, &r->waiting, next);
+    r->counts.n_waiting = 0;
+    while ((job = TAILQ_FIRST(&woken)) != NULL) {
+        TAILQ_REMOVE(&woken, job, next);
+        assert(TAILQ_FIRST(&woken) != job);
+        route_job(job);
+    }
 }
 
 void router_wake(struct router *r)
