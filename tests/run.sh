@@ -7,6 +7,7 @@ jobs=$(nproc 2>/dev/null || echo 2)
 if [ "${1:-}" = -j ]; then jobs=$2; shift 2; fi
 out=$(mktemp -d "${TMPDIR:-/tmp}/canaryd-tests.XXXXXX")
 trap 'rm -rf "$out"' EXIT
+export TMPDIR=$out # so that even a test that is killed leaves nothing behind
 if [ -t 1 ]; then red=$'\e[31m' green=$'\e[32m' plain=$'\e[0m'; else red='' green='' plain=''; fi
 
 run_one() { # program: leaves its output, exit code and seconds under $out
