@@ -8,7 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
-static void fill(struct err *e, const char *code, const char *pointer, const char *fmt, va_list ap)
+__attribute__((format(printf, 4, 0))) static void
+fill(struct err *e, const char *code, const char *pointer, const char *fmt, va_list ap)
 {
     e->code = code;
     snprintf(e->pointer, sizeof e->pointer, "%s", pointer);

@@ -461,6 +461,18 @@ const char *jsonx_type_name(const cJSON *item)
     }
 }
 
+void jsonx_clean_utf8(char *text)
+{
+    unsigned char *p = (unsigned char *)text;
+    const unsigned char *end = p + strlen(text);
+    while (p < end) {
+        size_t n = utf8_length(p, end);
+        if (n == 0)
+            *p = '?';
+        p += n > 0 ? n : 1;
+    }
+}
+
 size_t jsonx_print_number(char text[JSONX_NUMBER_SIZE], double x)
 {
     int n = 0;

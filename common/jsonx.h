@@ -42,6 +42,10 @@ bool jsonx_as_int(const cJSON *item, int64_t min, int64_t max, int64_t *value);
 /* "an object", "a string", ...: for sentences that say what was found. */
 const char *jsonx_type_name(const cJSON *item);
 
+/* Overwrites every byte that is not part of valid UTF-8 by '?', so that text
+ * from outside can stand in a document of ours. */
+void jsonx_clean_utf8(char *text);
+
 #define JSONX_NUMBER_SIZE 32
 
 /* Writes the shortest decimal that reads back as exactly x (which must be

@@ -67,7 +67,8 @@ static size_t escape(char *dst, size_t size, const char *src)
     return n;
 }
 
-static void emit(enum log_level level, const char *fmt, va_list ap)
+__attribute__((format(printf, 2, 0))) static void emit(enum log_level level, const char *fmt,
+                                                       va_list ap)
 {
     char said[1024];
     char line[1400];

@@ -17,7 +17,8 @@ struct model;
 /* Reads a model from n bytes of JSON; text[n] must be NUL. If the document
  * carries probes (inputs with the outputs that its author's runtime gave), they
  * are evaluated here and must agree to the last bit. The caller owns the result.
- * NULL with err, code "model-invalid", the reason in err->text. */
+ * NULL with err, code "model-invalid", the reason in err->text and, where there
+ * is one, the JSON pointer of the culprit in err->pointer. Linear in n. */
 struct model *model_read(const char *text, size_t n, struct err *e);
 void model_free(struct model **m);
 
@@ -27,8 +28,10 @@ const char *model_output_name(const struct model *m); /* "churn_probability" by 
 size_t model_n_features(const struct model *m);
 
 /* Evaluates n_rows rows of model_n_features() doubles each, row after row, into
- * outputs[n_rows]. No allocation. Returns 0, or -1 with err ("not-finite", naming
- * the row) when an output is NaN or infinite; outputs are then unspecified. */
+ * outputs[n_rows]. No allocation; the model's scratch row is written, so one
+ * thread at a time. Returns 0, or -1 with err ("not-finite", naming the row) when
+ * an input or an output is NaN or infinite, or an input is beyond the 32-bit
+ * floats that the model compares; outputs are then unspecified. */
 int model_predict(const struct model *m, const double *features, size_t n_rows, double *outputs,
                   struct err *e);
 

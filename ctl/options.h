@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * canaryctl's options: one table says how each is named, read, bounded and
+ * explained. They may stand before or after the command; which command takes
+ * which is the command table's business (command.h).
+ */
+#ifndef CANARYD_CTL_OPTIONS_H
+#define CANARYD_CTL_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "common/err.h"
+
+enum option_id {
+    OPTION_URL,
+    OPTION_TOKEN_FILE,
+    OPTION_JSON,
+    OPTION_PERCENT,
+    OPTION_SHA256,
+    OPTION_REPLACE,
+    OPTION_FORCE,
+    OPTION_REQUESTS,
+    OPTION_WORKFLOW,
+    OPTION_MODEL,
+    OPTION_FEATURES,
+    OPTION_PAUSE_MS,
+    OPTION_HELP,
+    OPTION_VERSION,
+    N_OPTIONS
+};
+
+#define OPTION_BIT(id) (1U << (id))
+
+/* What goes with every command. */
+#define OPTIONS_GLOBAL                                                                             \
+    (1U << OPTION_URL | 1U << OPTION_TOKEN_FILE | 1U << OPTION_HELP | 1U << OPTION_VERSION)
+
+enum workflow { WORKFLOW_FULL, WORKFLOW_DEPLOY, WORKFLOW_PROMOTE };
+
+#define OPTIONS_MAX_WORDS    4
+#define OPTIONS_MAX_FEATURES 256
+
+struct options {
+    unsigned given; /* OPTION_BIT of each that was said */
+    const char *url;
+    const char *token_file; /* NULL: none */
+    const char *sha256;
+    const char *model;
+    double percent;
+    int64_t requests;
+    int64_t pause_ms;
+    enum workflow workflow;
+    double features[OPTIONS_MAX_FEATURES];
+    size_t n_features;
+    const char *words[OPTIONS_MAX_WORDS]; /* the command, then its arguments */
+    size_t n_words;
+};
+
+static inline bool options_given(const struct options *o, enum option_id id)
+{
+    return (o->given & OPTION_BIT(id)) != 0;
+}
+
+/* Reads argv[1..argc-1] over the defaults; the strings stay argv's. url falls
+ * back to $CANARYD_URL, token_file to $CANARYD_TOKEN_FILE; "help" as first word is --help. 0, or -1
+ * with err "usage"; *o is untouched then. */
+int options_parse(int argc, char *const *argv, struct options *o, struct err *e);
+
+/* "percent": the name without its dashes. */
+const char *options_name(enum option_id id);
+
+/* One aligned line of help for each option of the mask. */
+void options_help(unsigned mask, FILE *out);
+
+#endif

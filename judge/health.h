@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * The health report as people and programs read it: a rule's report in JSON,
+ * with a sentence.
+ */
+#ifndef CANARYD_HEALTH_H
+#define CANARYD_HEALTH_H
+
+#include <stdbool.h>
+
+#include <cjson/cJSON.h>
+
+#include "judge/rule.h"
+
+struct health {
+    bool canary_active;
+    const char *rolled_back_by; /* "judge", "crash-loop", or NULL: it was not */
+    const char *alarm;          /* a sentence that stands for the rule's own, or NULL */
+    struct rule_report report;
+};
+
+/* An object with the specification's seven fields first. Latencies in ms; what
+ * has no value is null. The caller owns it. */
+cJSON *health_to_json(const struct health *h);
+
+#endif

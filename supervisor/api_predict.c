@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * See api_predict.h. Unknown keys beside "features" are ignored, so that a
+ * client may send what it also sends elsewhere.
+ */
+#include "supervisor/api_predict.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "common/clock.h"
+#include "common/jsonx.h"
+#include "common/mem.h"
+#include "proto/wire.h"
+#include "supervisor/gateway.h"
+#include "supervisor/router.h"
+
+struct api_predict {
+    struct router *router;
+    double features[WIRE_MAX_FEATURES]; /* of the request being read */
+};
+
+static int read_numbers(const cJSON *array, double *numbers, size_t expected, struct err *e)
+{
+    size_t n = 0;
+    for (const cJSON *item = array->child; item != NULL; item = item->next, n++) {
+        char pointer[40];
+        if (n >= expected)
+            continue; /* counted for the message */
+        snprintf(pointer, sizeof pointer, "/features/%zu", n);
+        if (!cJSON_IsNumber(item))
+            return err_set_at(e, "wrong-type", pointer, "features[%zu]: expected a number, got %s",
+                              n, jsonx_type_name(item));
+        numbers[n] = item->valuedouble;
+    }
+    if (n != expected)
+        return err_set_at(e, "wrong-length", "/features", "features: expected %zu numbers, got %zu",
+                          expected, n);
+    return 0;
+}
+
+static int read_features(const cJSON *root, double *numbers, size_t expected, struct err *e)
+{
+    if (!cJSON_IsObject(root))
+        return err_set(e, "not-an-object", "expected an object like {\"features\": [...]}, got %s",
+                       jsonx_type_name(root));
+    const cJSON *features = jsonx_member(root, "features");
+    if (features == NULL)
+        return err_set_at(e, "missing-features", "/features",
+                          "features: missing; expected an array of %zu numbers", expected);
+    if (!cJSON_IsArray(features))
+        return err_set_at(e, "wrong-type", "/features", "features: expected an array, got %s",
+                          jsonx_type_name(features));
+    return read_numbers(features, numbers, expected, e);
+}
+
+static int read_body(struct api_predict *a, const struct exchange *x, size_t expected,
+                     struct err *e)
+{
+    size_t n;
+    const char *body = exchange_body(x, &n);
+    if (n == 0)
+        return err_set(e, "empty-body", "expected a body like {\"features\": [...]}");
+    cJSON *root = jsonx_parse(body, n, e);
+    if (root == NULL)
+        return -1;
+    int rc = read_features(root, a->features, expected, e);
+    cJSON_Delete(root);
+    return rc;
+}
+
+static int read_routing(const struct exchange *x, enum routing *routing, struct err *e)
+{
+    const char *wish = exchange_header(x, "X-Canary");
+    if (wish == NULL)
+        *routing = ROUTING_BY_LOT;
+    else if (strcasecmp(wish, "always") == 0)
+        *routing = ROUTING_TO_CANARY;
+    else if (strcasecmp(wish, "never") == 0)
+        *routing = ROUTING_TO_STABLE;
+    else
+        return err_set(e, "bad-header", "X-Canary: expected always or never, got \"%.64s\"", wish);
+    return 0;
+}
+
+static void reply_prediction(struct exchange *x, const struct prediction *p)
+{
+    char body[WIRE_MAX_NAME + 256];
+    char number[JSONX_NUMBER_SIZE];
+    jsonx_print_number(number, p->output);
+    int n = snprintf(body, sizeof body,
+                     "{\"%s\":%s,\"model_used\":\"%s\",\"latency_ms\":%.3f,\"request_id\":\"%s\"}",
+                     p->output_name, number, arm_name(p->arm), ns_to_ms((double)p->round_trip_ns),
+                     exchange_id(x));
+    exchange_set_header(x, "X-Model-Version", p->version);
+    exchange_set_header(x, "X-Canary-Arm", arm_name(p->arm));
+    exchange_reply(x, 200, "application/json", body, (size_t)n);
+}
+
+static void on_predicted(void *arg, const struct prediction *answer, const struct err *why)
+{
+    struct exchange *x = arg;
+    if (answer != NULL)
+        reply_prediction(x, answer);
+    else
+        exchange_reply_problem(x, why);
+}
+
+static void handle_predict(void *arg, struct exchange *x)
+{
+    struct api_predict *a = arg;
+    struct err e = {0};
+    enum routing routing;
+    size_t n = router_n_features(a->router);
+    if (read_routing(x, &routing, &e) < 0 || read_body(a, x, n, &e) < 0 ||
+        router_predict(a->router, a->features, n, routing, on_predicted, x, &e) < 0)
+        exchange_reply_problem(x, &e);
+}
+
+static const struct route routes[] = {
+    {"POST", "/predict", false, handle_predict},
+};
+
+struct api_predict *api_predict_new(struct gateway *g, struct router *router)
+{
+    struct api_predict *a = mem_alloc(sizeof *a);
+    a->router = router;
+    gateway_add_routes(g, routes, sizeof routes / sizeof routes[0], a);
+    return a;
+}
+
+void api_predict_free(struct api_predict **a)
+{
+    free(*a);
+    *a = NULL;
+}

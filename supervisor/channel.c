@@ -1,0 +1,349 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * A call's id is a slot of the table and a random part, so an answer finds its
+ * call in O(1) and a made-up id finds none. A slot whose call timed out stays
+ * taken until the late answer comes or the channel ends: the worker owes it.
+ */
+#include "supervisor/channel.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+
+#include <event2/event.h>
+
+#include "common/clock.h"
+#include "common/fdio.h"
+#include "common/mem.h"
+#include "common/rng.h"
+#include "proto/frame.h"
+
+#define FIRST_SLOTS 64
+#define SLOT_BITS   24 /* of an id; the other bits are random */
+
+enum call_state { CALL_FREE, CALL_WAITING, CALL_EXPIRED };
+
+struct call {
+    enum call_state state;
+    uint64_t id;
+    int64_t start_ns;
+    int64_t deadline_ns;
+    call_done *done;
+    void *arg;
+    uint32_t earlier, later; /* neighbours in the list by deadline; 0 ends it */
+    uint32_t next_free;
+};
+
+struct channel {
+    int fd;
+    struct channel_listener listener;
+    struct codec *codec;
+    struct frame_reader in;
+    struct frame_writer out;
+    struct event *on_readable;
+    struct event *on_writable;
+    struct event *on_flush;
+    struct event *on_deadline;
+    struct rng rng;
+    struct call *calls; /* slot 0 is the list's head: its .later is the first */
+    uint32_t n_slots;
+    uint32_t first_free;
+    size_t n_waiting;
+    size_t n_owed;
+    int64_t quiet_since_ns;
+    int64_t timer_ns; /* what on_deadline is set for; INT64_MAX: it is not set */
+    bool broken;
+};
+
+static void grow_slots(struct channel *c)
+{
+    uint32_t old = c->n_slots;
+    uint32_t n = old == 0 ? FIRST_SLOTS : old * 2;
+    assert(n <= UINT32_C(1) << SLOT_BITS);
+    c->calls = mem_resize(c->calls, n, sizeof *c->calls);
+    memset(c->calls + old, 0, (n - old) * sizeof *c->calls);
+    for (uint32_t i = n - 1; i >= old && i > 0; i--) {
+        c->calls[i].next_free = c->first_free;
+        c->first_free = i;
+    }
+    c->n_slots = n;
+}
+
+/* Puts slot i into the list by deadline, from the end: deadlines mostly grow. */
+static void link_by_deadline(struct channel *c, uint32_t i)
+{
+    uint32_t before = c->calls[0].earlier;
+    while (before != 0 && c->calls[before].deadline_ns > c->calls[i].deadline_ns)
+        before = c->calls[before].earlier;
+    uint32_t after = c->calls[before].later;
+    c->calls[i].earlier = before;
+    c->calls[i].later = after;
+    c->calls[before].later = i;
+    c->calls[after].earlier = i;
+}
+
+static void unlink_call(struct channel *c, uint32_t i)
+{
+    c->calls[c->calls[i].earlier].later = c->calls[i].later;
+    c->calls[c->calls[i].later].earlier = c->calls[i].earlier;
+}
+
+/* The timer may fire too early, when its call was answered meanwhile: that
+ * costs less than moving it with every call. It never fires too late. */
+static void arm_deadline(struct channel *c)
+{
+    uint32_t first = c->calls[0].later;
+    if (first == 0 || c->calls[first].deadline_ns >= c->timer_ns)
+        return;
+    c->timer_ns = c->calls[first].deadline_ns;
+    int64_t wait = c->timer_ns - clock_mono_ns();
+    if (wait < 0)
+        wait = 0;
+    /* Rounded up, so that the deadline has passed when the timer fires. */
+    struct timeval t = {.tv_sec = wait / NS_PER_SEC, .tv_usec = wait % NS_PER_SEC / 1000 + 1};
+    evtimer_add(c->on_deadline, &t);
+}
+
+static void schedule_flush(struct channel *c)
+{
+    /* Runs after the callbacks that are due in this turn: one write for all. */
+    event_active(c->on_flush, EV_WRITE, 0);
+}
+
+/* Takes the call out of the waiting ones and reports it. */
+static void complete(struct channel *c, uint32_t i, struct call_result *result)
+{
+    struct call *call = &c->calls[i];
+    call_done *done = call->done;
+    void *arg = call->arg;
+    result->start_ns = call->start_ns;
+    unlink_call(c, i);
+    c->n_waiting--;
+    call->state = CALL_EXPIRED;
+    done(arg, result); /* may grow the table: call is stale from here */
+    c->listener.call_ended(c->listener.arg);
+}
+
+static void release_slot(struct channel *c, uint32_t i)
+{
+    c->calls[i].state = CALL_FREE;
+    c->calls[i].next_free = c->first_free;
+    c->first_free = i;
+    c->n_owed--;
+}
+
+static void break_off(struct channel *c, const char *text)
+{
+    c->broken = true;
+    event_del(c->on_readable);
+    event_del(c->on_writable);
+    c->listener.broken(c->listener.arg, text);
+}
+
+/* The slot of an id that is owed an answer, or 0. */
+static uint32_t find_slot(const struct channel *c, uint64_t id)
+{
+    uint32_t i = (uint32_t)(id & ((UINT64_C(1) << SLOT_BITS) - 1));
+    if (i == 0 || i >= c->n_slots || c->calls[i].state == CALL_FREE || c->calls[i].id != id)
+        return 0;
+    return i;
+}
+
+static void on_answer(struct channel *c, const struct msg *m, int64_t now)
+{
+    uint32_t i = find_slot(c, m->id);
+    if (i == 0) {
+        break_off(c, "it answered a call that nobody made");
+        return;
+    }
+    bool waiting = c->calls[i].state == CALL_WAITING;
+    struct call_result result = {
+        .outcome = m->type == WIRE_RESULT ? CALL_OK : CALL_FAULT,
+        .round_trip_ns = now - c->calls[i].start_ns,
+        .service_ns = m->service_ns < INT64_MAX ? (int64_t)m->service_ns : INT64_MAX,
+        .outputs = m->numbers,
+        .n_outputs = m->n_numbers,
+        .text = m->text,
+    };
+    c->quiet_since_ns = now;
+    if (waiting)
+        complete(c, i, &result);
+    release_slot(c, i);
+}
+
+static void on_payload(struct channel *c, const uint8_t *payload, size_t n, int64_t now)
+{
+    struct msg m;
+    struct err e = {0};
+    if (codec_decode(c->codec, payload, n, &m, &e) < 0)
+        break_off(c, e.text);
+    else if (m.type == WIRE_RESULT || m.type == WIRE_FAULT)
+        on_answer(c, &m, now);
+    else if (m.type == WIRE_READY || m.type == WIRE_REFUSE || m.type == WIRE_PONG)
+        c->listener.message(c->listener.arg, &m);
+    else
+        break_off(c, "it sent a message that only the supervisor sends");
+}
+
+/* Reads once and handles every complete frame. False when nothing was there,
+ * or never will be again. */
+static bool read_frames(struct channel *c)
+{
+    const uint8_t *payload;
+    size_t size;
+    int more = 0;
+    ssize_t n = frame_reader_fill(&c->in, c->fd);
+    if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+        return false;
+    if (n <= 0) {
+        break_off(c, n == 0 ? "it closed its socket" : strerror(errno));
+        return false;
+    }
+    int64_t now = clock_mono_ns(); /* one reading for the batch: they arrived together */
+    while (!c->broken && (more = frame_reader_next(&c->in, &payload, &size)) == 1)
+        on_payload(c, payload, size, now);
+    if (!c->broken && more < 0)
+        break_off(c, "it announced a frame of 0 bytes or more than the limit");
+    return !c->broken;
+}
+
+static void on_readable(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd, (void)what;
+    read_frames(arg);
+}
+
+void channel_read_rest(struct channel *c)
+{
+    while (!c->broken && read_frames(c))
+        continue;
+}
+
+static void flush(struct channel *c)
+{
+    if (c->broken)
+        return;
+    if (frame_writer_flush(&c->out, c->fd) < 0) {
+        break_off(c, "it closed its socket");
+        return;
+    }
+    if (frame_writer_pending(&c->out) > 0)
+        event_add(c->on_writable, NULL);
+}
+
+static void on_flush(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd, (void)what;
+    flush(arg);
+}
+
+static void on_deadline(evutil_socket_t fd, short what, void *arg)
+{
+    struct channel *c = arg;
+    int64_t now = clock_mono_ns();
+    (void)fd, (void)what;
+    c->timer_ns = INT64_MAX;
+    for (;;) {
+        uint32_t first = c->calls[0].later;
+        if (first == 0 || c->calls[first].deadline_ns > now)
+            break;
+        struct call_result result = {.outcome = CALL_TIMEOUT};
+        complete(c, first, &result);
+    }
+    arm_deadline(c);
+}
+
+struct channel *channel_new(struct event_base *base, int fd,
+                            const struct channel_listener *listener)
+{
+    struct channel *c = mem_alloc(sizeof *c);
+    *c = (struct channel){.fd = fd, .listener = *listener, .codec = codec_new(), .timer_ns = INT64_MAX};
+    frame_reader_init(&c->in, WIRE_MAX_ANSWER_BYTES);
+    rng_seed_from_system(&c->rng);
+    grow_slots(c);
+    c->on_readable = event_new(base, fd, EV_READ | EV_PERSIST, on_readable, c);
+    c->on_writable = event_new(base, fd, EV_WRITE, on_flush, c);
+    c->on_flush = event_new(base, -1, 0, on_flush, c);
+    c->on_deadline = evtimer_new(base, on_deadline, c);
+    event_add(c->on_readable, NULL);
+    return c;
+}
+
+static void lose_calls(struct channel *c)
+{
+    while (c->calls[0].later != 0) {
+        struct call_result result = {.outcome = CALL_LOST};
+        complete(c, c->calls[0].later, &result);
+    }
+}
+
+void channel_free(struct channel **handle)
+{
+    struct channel *c = *handle;
+    if (c == NULL)
+        return;
+    *handle = NULL;
+    c->broken = true;
+    lose_calls(c);
+    event_free(c->on_readable);
+    event_free(c->on_writable);
+    event_free(c->on_flush);
+    event_free(c->on_deadline);
+    codec_free(&c->codec);
+    frame_reader_clear(&c->in);
+    frame_writer_clear(&c->out);
+    fd_close(&c->fd);
+    free(c->calls);
+    free(c);
+}
+
+void channel_predict(struct channel *c, const double *features, size_t n, uint32_t n_rows,
+                     int64_t deadline_ns, call_done *done, void *arg)
+{
+    if (c->first_free == 0)
+        grow_slots(c);
+    uint32_t i = c->first_free;
+    struct call *call = &c->calls[i];
+    c->first_free = call->next_free;
+    *call = (struct call){.state = CALL_WAITING,
+                          .id = (rng_next(&c->rng) << SLOT_BITS) | i,
+                          .start_ns = clock_mono_ns(),
+                          .deadline_ns = deadline_ns,
+                          .done = done,
+                          .arg = arg};
+    if (c->n_owed == 0)
+        c->quiet_since_ns = call->start_ns;
+    c->n_owed++;
+    c->n_waiting++;
+    link_by_deadline(c, i);
+    arm_deadline(c);
+    if (c->broken)
+        return; /* its owner frees it on the next turn: LOST then */
+    codec_put_predict(&c->out, call->id, n_rows, features, n);
+    schedule_flush(c);
+}
+
+void channel_delay(struct channel *c, double ms)
+{
+    codec_put_delay(&c->out, ms);
+    schedule_flush(c);
+}
+
+void channel_quit(struct channel *c)
+{
+    codec_put_quit(&c->out);
+    schedule_flush(c);
+}
+
+size_t channel_n_in_flight(const struct channel *c)
+{
+    return c->n_waiting;
+}
+
+int64_t channel_silent_since(const struct channel *c)
+{
+    return c->n_owed > 0 ? c->quiet_since_ns : 0;
+}

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Calls over one worker's socket: many in flight, each with its own deadline,
+ * each completed exactly once. Frames that go out in one turn of the loop leave
+ * in one write. Knows nothing of processes; its owner hears of everything that
+ * is not the answer to a call.
+ */
+#ifndef CANARYD_CHANNEL_H
+#define CANARYD_CHANNEL_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "proto/codec.h"
+
+struct event_base;
+struct channel;
+
+/* How a call ended. */
+enum call_outcome {
+    CALL_OK,      /* an answer */
+    CALL_FAULT,   /* the worker says that it can't answer this one */
+    CALL_TIMEOUT, /* no answer by the call's deadline */
+    CALL_LOST,    /* the channel was closed first */
+    N_CALL_OUTCOMES
+};
+
+struct call_result {
+    enum call_outcome outcome;
+    int64_t start_ns;      /* monotonic, when the call was made */
+    int64_t round_trip_ns; /* until its answer was read; OK only */
+    int64_t service_ns;    /* the worker's own figure; OK only */
+    const double *outputs; /* n_outputs of them, borrowed during the callback; OK only */
+    size_t n_outputs;
+    const char *text; /* FAULT: the worker's words */
+};
+
+typedef void call_done(void *arg, const struct call_result *result);
+
+struct channel_listener {
+    /* A message other than an answer: READY, REFUSE, PONG. */
+    void (*message)(void *arg, const struct msg *m);
+    /* The worker closed its end, or broke the protocol (text says how). The
+     * owner frees the channel on a later turn of the loop, never from
+     * inside this call; nothing more is read from it. */
+    void (*broken)(void *arg, const char *text);
+    /* A call in flight has ended, in whatever way. */
+    void (*call_ended)(void *arg);
+    void *arg;
+};
+
+/* Takes the descriptor (non-blocking). */
+struct channel *channel_new(struct event_base *base, int fd,
+                            const struct channel_listener *listener);
+
+/* Completes every call in flight as LOST, from inside this call. */
+void channel_free(struct channel **c);
+
+/* Asks one question of n_rows rows. done runs exactly once, never from inside
+ * this call. deadline_ns: monotonic. */
+void channel_predict(struct channel *c, const double *features, size_t n, uint32_t n_rows,
+                     int64_t deadline_ns, call_done *done, void *arg);
+void channel_delay(struct channel *c, double ms);
+void channel_quit(struct channel *c);
+
+/* Handles what a dead worker left in the socket, up to its end. */
+void channel_read_rest(struct channel *c);
+
+/* Calls waiting for an answer. */
+size_t channel_n_in_flight(const struct channel *c);
+
+/* Since when the worker has owed an answer and said nothing at all (monotonic),
+ * or 0 when it owes none. Calls that timed out still count as owed. */
+int64_t channel_silent_since(const struct channel *c);
+
+#endif

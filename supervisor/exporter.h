@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * From a scikit-learn model to the native format: a Python process started for
+ * that one job reads the estimator from a descriptor, writes the model to
+ * another and ends. Whatever it does or does not do, the supervisor only waits,
+ * up to a deadline.
+ */
+#ifndef CANARYD_EXPORTER_H
+#define CANARYD_EXPORTER_H
+
+#include <stdint.h>
+
+#include "common/err.h"
+
+struct event_base;
+struct exporter;
+
+struct exporter_options {
+    const char *python;  /* path of the interpreter; "": not installed */
+    const char *program; /* path of export.py */
+    int64_t timeout_ms;
+    int64_t max_bytes; /* of the result */
+};
+
+/* Called once: native_fd is a sealed memfd with the model in the native format,
+ * now the listener's; or -1 and why ("model-invalid", "python-missing",
+ * "worker-start-timeout", "cancelled"). The exporter frees itself after it. */
+struct exporter_listener {
+    void (*done)(void *arg, int native_fd, const struct err *why);
+    void *arg;
+};
+
+/* name: the file's name, for messages. pickle_fd: borrowed until the child has
+ * it. NULL with err when it could not even be started. */
+struct exporter *exporter_start(struct event_base *base, const struct exporter_options *options,
+                                const char *name, int pickle_fd,
+                                const struct exporter_listener *listener, struct err *e);
+
+/* Kills the job. The listener still hears of its end ("cancelled"). */
+void exporter_cancel(struct exporter *x);
+
+#endif

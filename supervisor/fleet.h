@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Which process plays which role. The fleet starts processes, warms them up,
+ * restarts those that die (with a growing delay), moves them from role to role
+ * and sees the retired ones off. What a role means is a row of a table.
+ */
+#ifndef CANARYD_FLEET_H
+#define CANARYD_FLEET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/err.h"
+
+struct board;
+struct event_base;
+struct fleet;
+struct modelref;
+struct proc;
+struct settings;
+
+enum role {
+    ROLE_STABLE,
+    ROLE_CANARY,
+    ROLE_CANDIDATE, /* loading and warming up; becomes the canary, or nothing */
+    N_ROLES
+};
+
+const char *role_name(enum role role);
+
+struct fleet_listener {
+    /* The role's process is ready and warm: for the first time or again. */
+    void (*up)(void *arg, enum role role);
+    /* The role's first process did not get so far ("model-invalid",
+     * "worker-start-timeout", "spawn-failed"); the role is empty now. */
+    void (*failed)(void *arg, enum role role, const struct err *why);
+    /* It died too often within a minute; the role is empty now. */
+    void (*gave_up)(void *arg, enum role role, const char *why);
+    /* A process has gone, whatever its role was. */
+    void (*buried)(void *arg);
+    void *arg;
+};
+
+/* settings: borrowed until fleet_set_settings gives newer ones. */
+struct fleet *fleet_new(struct event_base *base, const struct settings *settings,
+                        const char *worker_program, struct board *board,
+                        const struct fleet_listener *listener);
+void fleet_free(struct fleet **f); /* no process may be left */
+void fleet_set_settings(struct fleet *f, const struct settings *settings);
+
+/* Starts the model in an empty role and keeps a reference to it. News come
+ * through the listener, never from inside this call. */
+void fleet_start(struct fleet *f, enum role role, struct modelref *model);
+
+/* The process that takes calls for the role, or NULL while there is none. */
+struct proc *fleet_ready(const struct fleet *f, enum role role);
+
+/* The role's model, or NULL when the role is empty. Borrowed. */
+struct modelref *fleet_model(const struct fleet *f, enum role role);
+
+/* The process of from (and its model) plays to, which must be empty. */
+void fleet_move(struct fleet *f, enum role from, enum role to);
+
+void fleet_retire(struct fleet *f, enum role role);                /* finishes its calls */
+void fleet_kill(struct fleet *f, enum role role, const char *why); /* its calls are LOST */
+
+/* Every answer of the role's processes, present and future, is delayed. */
+void fleet_set_delay(struct fleet *f, enum role role, double ms);
+
+/* No more restarts; every process finishes its calls and goes. */
+void fleet_stop(struct fleet *f);
+void fleet_kill_all(struct fleet *f);
+size_t fleet_n_procs(const struct fleet *f);
+
+/* Calls see for every process, retired ones (role N_ROLES) included. */
+void fleet_each(const struct fleet *f,
+                void (*see)(void *arg, enum role role, const struct proc *p), void *arg);
+unsigned fleet_n_restarts(const struct fleet *f, enum role role);
+
+#endif

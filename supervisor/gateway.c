@@ -1,0 +1,394 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * See gateway.h. evhttp runs one request of a connection at a time, so a
+ * connection's close callback is its present exchange's.
+ */
+#include "supervisor/gateway.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sysexits.h>
+
+#include <event2/buffer.h>
+#include <event2/event.h>
+#include <event2/http.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include "common/rng.h"
+#include "supervisor/gate.h"
+#include "supervisor/problems.h"
+
+#define MAX_TABLES 8
+#define ID_SIZE    72 /* of a request id: 64 characters at most */
+#define MAX_ID     64
+#define RETRY_AFTER_SECONDS "1"
+
+struct route_table {
+    const struct route *routes;
+    size_t n;
+    void *arg;
+};
+
+struct gateway {
+    struct evhttp *http;
+    struct evhttp_bound_socket *socket;
+    struct gateway_options options;
+    struct route_table tables[MAX_TABLES];
+    size_t n_tables;
+    struct rng rng;
+    size_t n_pending;
+    int64_t last_request_ns;
+    bool draining;
+};
+
+struct exchange {
+    struct gateway *gateway;
+    struct evhttp_request *request; /* NULL: the client has gone */
+    const char *body;
+    size_t body_size;
+    char *path;
+    char id[ID_SIZE];
+};
+
+static const struct {
+    enum evhttp_cmd_type type;
+    const char *name;
+} methods[] = {
+    {EVHTTP_REQ_GET, "GET"},       {EVHTTP_REQ_POST, "POST"},     {EVHTTP_REQ_HEAD, "HEAD"},
+    {EVHTTP_REQ_PUT, "PUT"},       {EVHTTP_REQ_DELETE, "DELETE"}, {EVHTTP_REQ_OPTIONS, "OPTIONS"},
+    {EVHTTP_REQ_TRACE, "TRACE"},   {EVHTTP_REQ_PATCH, "PATCH"},   {EVHTTP_REQ_CONNECT, "CONNECT"},
+};
+
+static const char *method_name(struct evhttp_request *request)
+{
+    for (size_t i = 0; i < sizeof methods / sizeof methods[0]; i++)
+        if (methods[i].type == evhttp_request_get_command(request))
+            return methods[i].name;
+    return "?";
+}
+
+/* --- One exchange -----------------------------------------------------------*/
+
+static bool is_request_id(const char *text)
+{
+    size_t n = strlen(text);
+    if (n == 0 || n > MAX_ID)
+        return false;
+    for (const char *p = text; *p != '\0'; p++)
+        if (!isalnum((unsigned char)*p) && strchr("._-", *p) == NULL)
+            return false;
+    return true;
+}
+
+static void choose_id(struct exchange *x)
+{
+    const char *theirs = exchange_header(x, "X-Request-ID");
+    if (theirs != NULL && is_request_id(theirs))
+        snprintf(x->id, sizeof x->id, "%s", theirs);
+    else
+        snprintf(x->id, sizeof x->id, "req_%016llx",
+                 (unsigned long long)rng_next(&x->gateway->rng));
+}
+
+/* The path as it was sent, without the query; of an absolute URI its path. */
+static char *copy_path(struct evhttp_request *request)
+{
+    const char *uri = evhttp_request_get_uri(request);
+    if (uri == NULL)
+        return mem_strdup("");
+    if (uri[0] != '/') {
+        const struct evhttp_uri *parsed = evhttp_request_get_evhttp_uri(request);
+        const char *path = parsed != NULL ? evhttp_uri_get_path(parsed) : NULL;
+        return mem_strdup(path != NULL ? path : uri);
+    }
+    return strndup(uri, strcspn(uri, "?"));
+}
+
+static void on_connection_closed(struct evhttp_connection *connection, void *arg)
+{
+    struct exchange *x = arg;
+    (void)connection;
+    x->request = NULL;
+    x->body = NULL;
+}
+
+static struct exchange *exchange_new(struct gateway *g, struct evhttp_request *request)
+{
+    struct exchange *x = mem_alloc(sizeof *x);
+    struct evbuffer *input = evhttp_request_get_input_buffer(request);
+    *x = (struct exchange){.gateway = g, .request = request, .path = copy_path(request)};
+    choose_id(x);
+    x->body_size = evbuffer_get_length(input);
+    evbuffer_add(input, "", 1); /* the NUL behind the body */
+    x->body = (const char *)evbuffer_pullup(input, -1);
+    evhttp_connection_set_closecb(evhttp_request_get_connection(request), on_connection_closed, x);
+    g->n_pending++;
+    g->last_request_ns = clock_mono_ns();
+    return x;
+}
+
+static void exchange_free(struct exchange *x)
+{
+    x->gateway->n_pending--;
+    x->gateway->last_request_ns = clock_mono_ns();
+    free(x->path);
+    free(x);
+}
+
+const char *exchange_body(const struct exchange *x, size_t *n)
+{
+    *n = x->body_size;
+    return x->body;
+}
+
+const char *exchange_header(const struct exchange *x, const char *name)
+{
+    if (x->request == NULL)
+        return NULL;
+    return evhttp_find_header(evhttp_request_get_input_headers(x->request), name);
+}
+
+const char *exchange_id(const struct exchange *x)
+{
+    return x->id;
+}
+
+const char *exchange_path(const struct exchange *x)
+{
+    return x->path;
+}
+
+void exchange_set_header(struct exchange *x, const char *name, const char *value)
+{
+    if (x->request != NULL)
+        evhttp_add_header(evhttp_request_get_output_headers(x->request), name, value);
+}
+
+void exchange_reply(struct exchange *x, int status, const char *content_type, const char *body,
+                    size_t n)
+{
+    struct evhttp_request *request = x->request;
+    if (request == NULL) {
+        exchange_free(x);
+        return;
+    }
+    if (content_type != NULL)
+        exchange_set_header(x, "Content-Type", content_type);
+    exchange_set_header(x, "X-Request-ID", x->id);
+    if (x->gateway->draining)
+        exchange_set_header(x, "Connection", "close");
+    if (evhttp_request_get_command(request) == EVHTTP_REQ_HEAD) {
+        char length[24];
+        snprintf(length, sizeof length, "%zu", n);
+        exchange_set_header(x, "Content-Length", length);
+        n = 0;
+    }
+    evbuffer_add(evhttp_request_get_output_buffer(request), body, n);
+    evhttp_connection_set_closecb(evhttp_request_get_connection(request), NULL, NULL);
+    exchange_free(x);
+    evhttp_send_reply(request, status, status_reason(status), NULL);
+}
+
+void exchange_reply_json(struct exchange *x, int status, cJSON *root)
+{
+    char *body = cJSON_PrintUnformatted(root);
+    exchange_reply(x, status, "application/json", body, strlen(body));
+    cJSON_free(body);
+    cJSON_Delete(root);
+}
+
+void exchange_reply_problem(struct exchange *x, const struct err *e)
+{
+    const struct problem *p = problem_find(e->code);
+    char instance[ID_SIZE + 16];
+    snprintf(instance, sizeof instance, "urn:request:%s", x->id);
+    char *body = problem_to_json(p, e, instance);
+    if (p->status == 503)
+        exchange_set_header(x, "Retry-After", RETRY_AFTER_SECONDS);
+    exchange_set_header(x, "X-Content-Type-Options", "nosniff");
+    exchange_reply(x, p->status, "application/problem+json", body, strlen(body));
+    cJSON_free(body);
+}
+
+/* --- From a request to its handler ------------------------------------------*/
+
+/* The route of path and method; NULL when there is none. allow then lists the
+ * methods that the path has, "" when the path is unknown. */
+static const struct route *find_route(const struct gateway *g, const char *path, const char *method,
+                                      void **arg, char *allow, size_t size)
+{
+    size_t n = 0;
+    bool is_head = strcmp(method, "HEAD") == 0;
+    allow[0] = '\0';
+    for (size_t t = 0; t < g->n_tables; t++) {
+        for (size_t i = 0; i < g->tables[t].n; i++) {
+            const struct route *r = &g->tables[t].routes[i];
+            if (strcmp(r->path, path) != 0)
+                continue;
+            *arg = g->tables[t].arg;
+            if (strcmp(r->method, is_head ? "GET" : method) == 0)
+                return r;
+            n += (size_t)snprintf(allow + n, size - n, "%s%s", n > 0 ? ", " : "",
+                                  strcmp(r->method, "GET") == 0 ? "GET, HEAD" : r->method);
+        }
+    }
+    return NULL;
+}
+
+static bool is_json(const char *type)
+{
+    size_t n = strcspn(type, "; \t");
+    static const char suffix[] = "+json";
+    if (n == strlen("application/json") && strncasecmp(type, "application/json", n) == 0)
+        return true;
+    return n > sizeof suffix && strncasecmp(type, "application/", 12) == 0 &&
+           strncasecmp(type + n - strlen(suffix), suffix, strlen(suffix)) == 0;
+}
+
+static int check_body(const struct exchange *x, const struct route *r, struct err *e)
+{
+    const char *type = exchange_header(x, "Content-Type");
+    const char *coding = exchange_header(x, "Content-Encoding");
+    if (r->is_admin && x->body_size > GATEWAY_MAX_ADMIN_BYTES)
+        return err_set(e, "body-too-large", "the body has %zu bytes; admin bodies have at most %d",
+                       x->body_size, GATEWAY_MAX_ADMIN_BYTES);
+    if (x->body_size == 0)
+        return 0;
+    if (coding != NULL && strcasecmp(coding, "identity") != 0)
+        return err_set(e, "unsupported-media-type",
+                       "Content-Encoding: %.64s is not accepted; send the body as it is", coding);
+    if (type != NULL && !is_json(type))
+        return err_set(e, "unsupported-media-type",
+                       "Content-Type: %.64s is not accepted; send application/json", type);
+    return 0;
+}
+
+static int check_admin(const struct gateway *g, const struct route *r, struct err *e)
+{
+    if (!r->is_admin || g->options.admin_open)
+        return 0;
+    return err_set(e, "admin-closed",
+                   "admin endpoints are closed off loopback; set listen to a loopback address");
+}
+
+static void refuse_method(struct exchange *x, const char *method, const char *allow)
+{
+    struct err e;
+    exchange_set_header(x, "Allow", allow);
+    if (strcmp(method, "OPTIONS") == 0) {
+        exchange_reply(x, 204, NULL, "", 0);
+        return;
+    }
+    err_set(&e, "method-not-allowed", "%s is not allowed for %.100s; allowed: %s", method, x->path,
+            allow);
+    exchange_reply_problem(x, &e);
+}
+
+static void dispatch(struct gateway *g, struct exchange *x)
+{
+    struct err e = {0};
+    char allow[64];
+    void *arg = NULL;
+    const char *method = method_name(x->request);
+    const struct route *r = find_route(g, x->path, method, &arg, allow, sizeof allow);
+    if (r == NULL && strcmp(x->path, "*") == 0)
+        snprintf(allow, sizeof allow, "GET, HEAD, POST, OPTIONS");
+    if (r == NULL && allow[0] != '\0') {
+        refuse_method(x, method, allow);
+    } else if (r == NULL) {
+        err_set(&e, "not-found", "there is nothing at %.200s", x->path);
+        exchange_reply_problem(x, &e);
+    } else if (check_admin(g, r, &e) < 0 || check_body(x, r, &e) < 0) {
+        exchange_reply_problem(x, &e);
+    } else {
+        r->handle(arg, x);
+    }
+}
+
+static void on_request(struct evhttp_request *request, void *arg)
+{
+    struct gateway *g = arg;
+    struct err e = {0};
+    struct exchange *x = exchange_new(g, request);
+    enum evhttp_cmd_type method = evhttp_request_get_command(request);
+    if (gate_check(request, &e) < 0) {
+        exchange_set_header(x, "Connection", "close");
+        exchange_reply_problem(x, &e);
+        return;
+    }
+    /* Bytes may follow that nobody announced, or that evhttp does not read:
+     * they must not become a request. */
+    if (method == EVHTTP_REQ_CONNECT ||
+        (method != EVHTTP_REQ_GET && method != EVHTTP_REQ_HEAD && !gate_has_body_length(request)))
+        exchange_set_header(x, "Connection", "close");
+    dispatch(g, x);
+}
+
+/* --- For the owner ----------------------------------------------------------*/
+
+struct gateway *gateway_new(struct event_base *base, const struct gateway_options *options)
+{
+    struct gateway *g = mem_alloc(sizeof *g);
+    g->options = *options;
+    rng_seed_from_system(&g->rng);
+    g->http = evhttp_new(base);
+    if (g->http == NULL)
+        fatal(EX_SOFTWARE, "evhttp_new failed");
+    evhttp_set_allowed_methods(g->http, EVHTTP_REQ_GET | EVHTTP_REQ_POST | EVHTTP_REQ_HEAD |
+                                            EVHTTP_REQ_PUT | EVHTTP_REQ_DELETE |
+                                            EVHTTP_REQ_OPTIONS | EVHTTP_REQ_TRACE |
+                                            EVHTTP_REQ_CONNECT | EVHTTP_REQ_PATCH);
+    evhttp_set_default_content_type(g->http, NULL);
+    evhttp_set_max_headers_size(g->http, GATEWAY_MAX_HEADER_BYTES);
+    evhttp_set_max_body_size(g->http, options->max_body_bytes);
+    evhttp_set_timeout(g->http, GATEWAY_IDLE_SECONDS);
+    evhttp_set_gencb(g->http, on_request, g);
+    return g;
+}
+
+void gateway_free(struct gateway **g)
+{
+    if (*g == NULL)
+        return;
+    evhttp_free((*g)->http);
+    free(*g);
+    *g = NULL;
+}
+
+void gateway_add_routes(struct gateway *g, const struct route *routes, size_t n, void *arg)
+{
+    if (g->n_tables == MAX_TABLES)
+        fatal(EX_SOFTWARE, "more than %d tables of routes", MAX_TABLES);
+    g->tables[g->n_tables++] = (struct route_table){.routes = routes, .n = n, .arg = arg};
+}
+
+int gateway_accept(struct gateway *g, int fd, struct err *e)
+{
+    g->socket = evhttp_accept_socket_with_handle(g->http, fd);
+    if (g->socket == NULL)
+        return err_set_errno(e, "cannot-listen", "evhttp does not accept the socket");
+    return 0;
+}
+
+void gateway_drain(struct gateway *g)
+{
+    g->draining = true;
+    if (g->socket != NULL)
+        evhttp_del_accept_socket(g->http, g->socket);
+    g->socket = NULL;
+}
+
+size_t gateway_n_pending(const struct gateway *g)
+{
+    return g->n_pending;
+}
+
+int64_t gateway_last_request_ns(const struct gateway *g)
+{
+    return g->last_request_ns;
+}

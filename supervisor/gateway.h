@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * HTTP: evhttp, the gate, the table of routes, and one exchange per request
+ * that is answered exactly once, sooner or later, whether or not the client is
+ * still there.
+ */
+#ifndef CANARYD_GATEWAY_H
+#define CANARYD_GATEWAY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cjson/cJSON.h>
+
+#include "common/err.h"
+
+struct event_base;
+struct exchange;
+struct gateway;
+
+#define GATEWAY_MAX_HEADER_BYTES 16384
+#define GATEWAY_MAX_ADMIN_BYTES  16384
+#define GATEWAY_IDLE_SECONDS     60
+
+struct route {
+    const char *method; /* "GET" (answers HEAD too) or "POST" */
+    const char *path;   /* exact; no decoding, no normalisation */
+    bool is_admin;
+    void (*handle)(void *arg, struct exchange *x);
+};
+
+struct gateway_options {
+    int64_t max_body_bytes;
+    bool admin_open; /* admin routes are served */
+};
+
+struct gateway *gateway_new(struct event_base *base, const struct gateway_options *options);
+void gateway_free(struct gateway **g); /* drops what is still open */
+
+/* routes: borrowed for ever; arg goes to their handlers. At most 8 tables. */
+void gateway_add_routes(struct gateway *g, const struct route *routes, size_t n, void *arg);
+
+/* Begins to accept from a listening socket, which becomes the gateway's. */
+int gateway_accept(struct gateway *g, int fd, struct err *e);
+
+/* Accepts no more connections; answers say Connection: close from now on. */
+void gateway_drain(struct gateway *g);
+size_t gateway_n_pending(const struct gateway *g);    /* exchanges not yet answered */
+int64_t gateway_last_request_ns(const struct gateway *g); /* monotonic; 0: none yet */
+
+/* The body: n bytes and a NUL behind them; valid until the answer. */
+const char *exchange_body(const struct exchange *x, size_t *n);
+const char *exchange_header(const struct exchange *x, const char *name); /* or NULL */
+const char *exchange_id(const struct exchange *x);
+const char *exchange_path(const struct exchange *x);
+
+/* A header of the answer; value must be free of control bytes. */
+void exchange_set_header(struct exchange *x, const char *name, const char *value);
+
+/* The answer; each ends the exchange, which is gone when it returns. */
+void exchange_reply(struct exchange *x, int status, const char *content_type, const char *body,
+                    size_t n);
+void exchange_reply_json(struct exchange *x, int status, cJSON *root); /* takes root */
+void exchange_reply_problem(struct exchange *x, const struct err *e);
+
+#endif

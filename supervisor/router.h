@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Who gets this request: draws the arm, asks a process, asks another when that
+ * fails, and answers exactly once. A prediction is pure, so a question may be
+ * asked again. While nobody is ready, requests wait within their deadlines.
+ */
+#ifndef CANARYD_ROUTER_H
+#define CANARYD_ROUTER_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/err.h"
+#include "judge/rule.h"
+
+struct event_base;
+struct fleet;
+struct router;
+struct settings;
+
+const char *arm_name(enum arm arm);
+
+/* How the arm is chosen. Only requests drawn by lot are ever samples. */
+enum routing { ROUTING_BY_LOT, ROUTING_TO_STABLE, ROUTING_TO_CANARY };
+
+struct prediction {
+    double output;
+    enum arm arm; /* who answered */
+    int64_t round_trip_ns;
+    const char *output_name; /* borrowed during the callback, as is version */
+    const char *version;
+};
+
+/* why: NULL, or "deadline", "poison-request", "model-fault", "unavailable". */
+typedef void predicted(void *arg, const struct prediction *answer, const struct err *why);
+
+struct router_listener {
+    /* An answer of the arm that the lot gave, at the first try. */
+    void (*sample)(void *arg, enum arm arm, int64_t round_trip_ns, int64_t service_ns);
+    void *arg;
+};
+
+struct router *router_new(struct event_base *base, struct fleet *fleet,
+                          const struct settings *settings, const struct router_listener *listener);
+void router_free(struct router **r); /* nothing may be in flight */
+void router_set_settings(struct router *r, const struct settings *settings);
+
+/* The canary's part of the lot from now on; 0 closes it. */
+void router_set_share(struct router *r, double percent);
+
+/* How many numbers a request must have, or 0 while no stable model has ever
+ * been ready. */
+size_t router_n_features(const struct router *r);
+
+/* Copies features. done runs once, never from inside this call. -1 with err
+ * ("overloaded") when max_in_flight are under way already. */
+int router_predict(struct router *r, const double *features, size_t n, enum routing routing,
+                   predicted *done, void *arg, struct err *e);
+
+/* A process has become ready: requests that wait are asked. */
+void router_wake(struct router *r);
+
+struct router_counts {
+    uint64_t n_requests;
+    uint64_t n_answered[N_ARMS];
+    uint64_t n_failed;      /* answered with an error */
+    uint64_t n_retried;     /* asked again of another process */
+    uint64_t n_fallbacks;   /* drawn for one arm, answered by the other */
+    uint64_t n_overloaded;  /* refused at the door */
+    size_t n_in_flight;     /* waiting ones included */
+    size_t n_waiting;       /* for a process to be ready */
+};
+const struct router_counts *router_counts(const struct router *r);
+
+#endif

@@ -1,0 +1,382 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * The table of settings and what is made of it; see settings.h.
+ */
+#include "supervisor/settings.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/fdio.h"
+#include "common/jsonx.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include "common/nearest.h"
+#include "proto/wire.h"
+
+#define MAX_FILE_BYTES (1024UL * 1024)
+#define MAX_NAME       48
+
+enum type { TYPE_TEXT, TYPE_WHOLE, TYPE_REAL, TYPE_SWITCH };
+
+struct setting {
+    const char *name;
+    size_t offset;
+    enum type type;
+    double min, max; /* of numbers; min_excluded: the value must be above min */
+    bool min_excluded;
+    bool fixed; /* takes effect at the next start only */
+    bool (*text_ok)(const char *text);
+    const char *expected; /* of a text with text_ok */
+    const char *initial;  /* the default, as it would stand on the command line */
+    const char *unit;
+    const char *help;
+};
+
+static bool is_log_level(const char *text)
+{
+    return log_level_parse(text) >= 0;
+}
+
+static bool is_not_empty(const char *text)
+{
+    return text[0] != '\0';
+}
+
+static bool is_address(const char *text)
+{
+    const char *colon = strrchr(text, ':');
+    char *end;
+    if (colon == NULL || colon == text || colon[1] < '0' || colon[1] > '9')
+        return false;
+    long port = strtol(colon + 1, &end, 10);
+    return *end == '\0' && port <= 65535;
+}
+
+#define AT(field) .name = #field, .offset = offsetof(struct settings, field)
+#define HOUR_MS   3600000
+/* clang-format off */
+static const struct setting table[] = {
+    {AT(listen), TYPE_TEXT, .fixed = true, .text_ok = is_address, .expected = "ADDRESS:PORT",
+     .initial = "127.0.0.1:8000", .help = "where HTTP is served; port 0 takes a free one"},
+    {AT(model_dir), TYPE_TEXT, .fixed = true, .text_ok = is_not_empty, .expected = "a directory",
+     .initial = "models", .help = "the only directory that models are read from"},
+    {AT(stable_model), TYPE_TEXT, .fixed = true, .text_ok = is_not_empty, .expected = "a model's path",
+     .initial = "model_v1.json", .help = "the model to serve, relative to model_dir"},
+    {AT(canary_model), TYPE_TEXT,
+     .initial = "", .help = "a model to deploy as canary; changed and reloaded (SIGHUP), the new one is deployed"},
+    {AT(canary_percent), TYPE_REAL, 0, SETTINGS_MAX_PERCENT, .min_excluded = true,
+     .initial = "10", .unit = "%", .help = "share of the traffic that a canary gets, exact"},
+    {AT(min_samples), TYPE_WHOLE, 30, 1e9,
+     .initial = "36", .unit = "samples", .help = "from each model before the first verdict"},
+    {AT(alpha), TYPE_REAL, 0, 0.5, .min_excluded = true,
+     .initial = "0.05", .help = "probability of a false alarm that is accepted"},
+    {AT(margin_ms), TYPE_REAL, 0, HOUR_MS,
+     .initial = "0.1", .unit = "ms", .help = "a canary may be slower by so much ..."},
+    {AT(margin_ratio), TYPE_REAL, 0, 100,
+     .initial = "0.2", .help = "... and by this part of stable's latency"},
+    {AT(auto_rollback), TYPE_SWITCH,
+     .initial = "true", .help = "kill the canary once the test fires"},
+    {AT(slowdown_ms), TYPE_REAL, 0, WIRE_MAX_DELAY_MS,
+     .initial = "10", .unit = "ms", .help = "delay that toggle-slowdown gives the canary"},
+    {AT(warmup_requests), TYPE_WHOLE, 0, 100000,
+     .initial = "50", .unit = "calls", .help = "to a new worker before it gets traffic; never samples"},
+    {AT(predict_deadline_ms), TYPE_WHOLE, 1, HOUR_MS,
+     .initial = "2000", .unit = "ms", .help = "for a whole prediction, second tries included"},
+    {AT(try_deadline_ms), TYPE_WHOLE, 1, HOUR_MS,
+     .initial = "1000", .unit = "ms", .help = "one worker's time for one call"},
+    {AT(hang_ms), TYPE_WHOLE, 10, HOUR_MS,
+     .initial = "2000", .unit = "ms", .help = "a worker that answers nothing so long while calls wait is killed"},
+    {AT(start_timeout_ms), TYPE_WHOLE, 10, HOUR_MS,
+     .initial = "30000", .unit = "ms", .help = "for a worker, or the export of a .joblib, to be ready"},
+    {AT(drain_timeout_ms), TYPE_WHOLE, 0, HOUR_MS,
+     .initial = "10000", .unit = "ms", .help = "for requests in flight at SIGTERM"},
+    {AT(crash_limit), TYPE_WHOLE, 1, 1000,
+     .initial = "3", .unit = "deaths", .help = "of a canary within 60 s roll it back"},
+    {AT(max_in_flight), TYPE_WHOLE, 1, 1e6, .initial = "1024", .unit = "requests",
+     .help = "more are answered 503 with Retry-After"},
+    {AT(max_body_bytes), TYPE_WHOLE, 1, 1024 * 1024, .fixed = true,
+     .initial = "262144", .unit = "bytes", .help = "of a request's body"},
+    {AT(max_model_bytes), TYPE_WHOLE, 1, 1024.0 * 1024 * 1024,
+     .initial = "268435456", .unit = "bytes", .help = "of a model file"},
+    {AT(python), TYPE_TEXT, .initial = "/usr/bin/python3",
+     .help = "runs the exporter of .joblib models; empty: they are refused"},
+    {AT(worker_program), TYPE_TEXT, .fixed = true, .initial = "",
+     .help = "path of canary-worker; empty: beside canaryd"},
+    {AT(exporter_program), TYPE_TEXT, .fixed = true, .initial = "",
+     .help = "path of export.py; empty: where it was built or installed"},
+    {AT(state_dir), TYPE_TEXT, .fixed = true, .initial = "",
+     .help = "journal; empty: $STATE_DIRECTORY, else var/state"},
+    {AT(runtime_dir), TYPE_TEXT, .fixed = true, .initial = "",
+     .help = "board and address; empty: $RUNTIME_DIRECTORY, else var/run"},
+    {AT(log_level), TYPE_TEXT, .text_ok = is_log_level, .expected = "error, warn, info or debug",
+     .initial = "info", .help = "how much is logged on standard error"},
+};
+/* clang-format on */
+#define N_SETTINGS (sizeof table / sizeof table[0])
+
+static void *field_of(struct settings *s, const struct setting *t)
+{
+    return (char *)s + t->offset;
+}
+
+static const void *const_field_of(const struct settings *s, const struct setting *t)
+{
+    return (const char *)s + t->offset;
+}
+
+static const char *text_of(const struct settings *s, const struct setting *t)
+{
+    return *(char *const *)const_field_of(s, t);
+}
+
+/* Writes what a value of t must be: "a whole number from 1 to 5 (ms)". */
+static void print_expected(const struct setting *t, char *out, size_t size)
+{
+    if (t->type == TYPE_SWITCH)
+        snprintf(out, size, "true or false");
+    else if (t->type == TYPE_TEXT)
+        snprintf(out, size, "%s", t->expected != NULL ? t->expected : "a text");
+    else
+        snprintf(out, size, "a %snumber %s %.10g %s %.10g%s%s%s",
+                 t->type == TYPE_WHOLE ? "whole " : "", t->min_excluded ? "above" : "from", t->min,
+                 t->min_excluded ? "and at most" : "to", t->max, t->unit != NULL ? " (" : "",
+                 t->unit != NULL ? t->unit : "", t->unit != NULL ? ")" : "");
+}
+
+static int refuse(const struct setting *t, const char *value, struct err *e)
+{
+    char expected[128];
+    print_expected(t, expected, sizeof expected);
+    return err_set(e, "bad-setting", "setting %s: \"%.100s\" is not %s", t->name, value, expected);
+}
+
+static int set_text(struct settings *s, const struct setting *t, const char *value, struct err *e)
+{
+    char **field = field_of(s, t);
+    if (t->text_ok != NULL && !t->text_ok(value))
+        return refuse(t, value, e);
+    free(*field);
+    *field = mem_strdup(value);
+    return 0;
+}
+
+static int set_number(struct settings *s, const struct setting *t, double value, const char *shown,
+                      struct err *e)
+{
+    bool in_range = value >= t->min && value <= t->max && !(t->min_excluded && value == t->min);
+    if (!in_range || (t->type == TYPE_WHOLE && value != floor(value)))
+        return refuse(t, shown, e);
+    if (t->type == TYPE_WHOLE)
+        *(int64_t *)field_of(s, t) = (int64_t)value;
+    else
+        *(double *)field_of(s, t) = value;
+    return 0;
+}
+
+static int set_switch(struct settings *s, const struct setting *t, const char *value, struct err *e)
+{
+    bool on = strcmp(value, "true") == 0 || strcmp(value, "on") == 0;
+    if (!on && strcmp(value, "false") != 0 && strcmp(value, "off") != 0)
+        return refuse(t, value, e);
+    *(bool *)field_of(s, t) = on;
+    return 0;
+}
+
+/* A value as it stands on the command line. */
+static int set_from_text(struct settings *s, const struct setting *t, const char *value,
+                         struct err *e)
+{
+    char *end;
+    if (t->type == TYPE_TEXT)
+        return set_text(s, t, value, e);
+    if (t->type == TYPE_SWITCH)
+        return set_switch(s, t, value, e);
+    double number = strtod(value, &end);
+    if (end == value || *end != '\0' || !isfinite(number))
+        return refuse(t, value, e);
+    return set_number(s, t, number, value, e);
+}
+
+static int set_from_json(struct settings *s, const struct setting *t, const cJSON *item,
+                         struct err *e)
+{
+    bool is_number = t->type == TYPE_WHOLE || t->type == TYPE_REAL;
+    char *shown = cJSON_PrintUnformatted(item);
+    int rc;
+    if (is_number && cJSON_IsNumber(item))
+        rc = set_number(s, t, item->valuedouble, shown, e);
+    else if (t->type == TYPE_TEXT && cJSON_IsString(item))
+        rc = set_text(s, t, item->valuestring, e);
+    else if (t->type == TYPE_SWITCH && (cJSON_IsBool(item) || cJSON_IsString(item)))
+        rc = set_switch(s, t, cJSON_IsString(item) ? item->valuestring : shown, e);
+    else
+        rc = refuse(t, shown, e);
+    cJSON_free(shown);
+    return rc;
+}
+
+static const char *name_at(size_t i)
+{
+    return table[i].name;
+}
+
+static const struct setting *find(const char *name, struct err *e)
+{
+    for (size_t i = 0; i < N_SETTINGS; i++)
+        if (strcmp(table[i].name, name) == 0)
+            return &table[i];
+    const char *nearest = nearest_name(name, N_SETTINGS, name_at);
+    err_set(e, "unknown-setting", "unknown setting \"%.64s\"%s%s%s", name,
+            nearest != NULL ? "; did you mean \"" : "", nearest != NULL ? nearest : "",
+            nearest != NULL ? "\"?" : "");
+    return NULL;
+}
+
+static int apply_object(struct settings *s, const cJSON *root, struct err *e)
+{
+    if (!cJSON_IsObject(root))
+        return err_set(e, "bad-setting", "expected an object of settings, got %s",
+                       jsonx_type_name(root));
+    for (const cJSON *item = root->child; item != NULL; item = item->next) {
+        const struct setting *t = find(item->string, e);
+        if (t == NULL || set_from_json(s, t, item, e) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int apply_file(struct settings *s, const char *file, struct err *e)
+{
+    char *text;
+    size_t n;
+    int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
+        return err_set_errno(e, "file-unreadable", "%s", file);
+    int rc = fd_read_file(fd, file, MAX_FILE_BYTES, &text, &n, e);
+    fd_close(&fd);
+    if (rc < 0)
+        return -1;
+    jsonx_blank_comments(text, n);
+    cJSON *root = jsonx_parse(text, n, e);
+    rc = root == NULL ? -1 : apply_object(s, root, e);
+    if (rc < 0)
+        err_prefix(e, "%s", file);
+    cJSON_Delete(root);
+    free(text);
+    return rc;
+}
+
+static int apply_override(struct settings *s, const char *override, struct err *e)
+{
+    char name[MAX_NAME];
+    size_t n = strcspn(override, "=");
+    if (override[n] != '=' || n >= sizeof name)
+        return err_set(e, "bad-setting", "--%.64s: expected --setting=value", override);
+    for (size_t i = 0; i < n; i++)
+        name[i] = override[i] == '-' ? '_' : override[i];
+    name[n] = '\0';
+    const struct setting *t = find(name, e);
+    return t == NULL ? -1 : set_from_text(s, t, override + n + 1, e);
+}
+
+static void apply_defaults(struct settings *s)
+{
+    for (size_t i = 0; i < N_SETTINGS; i++) {
+        struct err e;
+        if (set_from_text(s, &table[i], table[i].initial, &e) < 0)
+            fatal(70, "a default is out of its own range: %s", e.text);
+    }
+}
+
+/* What no single setting can tell. */
+static int check_together(const struct settings *s, struct err *e)
+{
+    if (s->try_deadline_ms > s->predict_deadline_ms)
+        return err_set(e, "bad-setting",
+                       "setting try_deadline_ms: %lld is above predict_deadline_ms (%lld)",
+                       (long long)s->try_deadline_ms, (long long)s->predict_deadline_ms);
+    return 0;
+}
+
+struct settings *settings_load(const char *file, const char *const *overrides, size_t n,
+                               struct err *e)
+{
+    struct settings *s = mem_alloc(sizeof *s);
+    apply_defaults(s);
+    int rc = file != NULL ? apply_file(s, file, e) : 0;
+    for (size_t i = 0; rc == 0 && i < n; i++)
+        rc = apply_override(s, overrides[i], e);
+    if (rc == 0)
+        rc = check_together(s, e);
+    if (rc < 0)
+        settings_free(&s);
+    return s;
+}
+
+void settings_free(struct settings **s)
+{
+    if (*s == NULL)
+        return;
+    for (size_t i = 0; i < N_SETTINGS; i++)
+        if (table[i].type == TYPE_TEXT)
+            free(*(char **)field_of(*s, &table[i]));
+    free(*s);
+    *s = NULL;
+}
+
+static size_t size_of(const struct setting *t)
+{
+    return t->type == TYPE_SWITCH ? sizeof(bool) : sizeof(int64_t);
+}
+
+static bool differs(const struct setting *t, const struct settings *a, const struct settings *b)
+{
+    if (t->type == TYPE_TEXT)
+        return strcmp(text_of(a, t), text_of(b, t)) != 0;
+    return memcmp(const_field_of(a, t), const_field_of(b, t), size_of(t)) != 0;
+}
+
+void settings_warn_fixed(const struct settings *now, const struct settings *wanted)
+{
+    for (size_t i = 0; i < N_SETTINGS; i++)
+        if (table[i].fixed && differs(&table[i], now, wanted))
+            log_warn("setting %s changed; it takes effect at the next start", table[i].name);
+}
+
+void settings_print_help(FILE *out)
+{
+    for (size_t i = 0; i < N_SETTINGS; i++) {
+        const struct setting *t = &table[i];
+        char expected[128];
+        char option[MAX_NAME];
+        print_expected(t, expected, sizeof expected);
+        snprintf(option, sizeof option, "%s", t->name);
+        for (char *p = option; *p != '\0'; p++)
+            if (*p == '_')
+                *p = '-';
+        fprintf(out, "  --%s=%s\n      %s\n      %s%s\n", option, t->initial, t->help, expected,
+                t->fixed ? "; fixed until the next start" : "");
+    }
+}
+
+cJSON *settings_to_json(const struct settings *s)
+{
+    cJSON *root = cJSON_CreateObject();
+    for (size_t i = 0; i < N_SETTINGS; i++) {
+        const struct setting *t = &table[i];
+        if (t->type == TYPE_TEXT)
+            cJSON_AddStringToObject(root, t->name, text_of(s, t));
+        else if (t->type == TYPE_SWITCH)
+            cJSON_AddBoolToObject(root, t->name, *(const bool *)const_field_of(s, t));
+        else if (t->type == TYPE_WHOLE)
+            cJSON_AddNumberToObject(root, t->name, (double)*(const int64_t *)const_field_of(s, t));
+        else
+            cJSON_AddNumberToObject(root, t->name, *(const double *)const_field_of(s, t));
+    }
+    return root;
+}

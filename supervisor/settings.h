@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Everything an operator can set, in one table (settings.c): --help, the
+ * sample file's check and the validation all come from it. A settings object is
+ * built whole from defaults, file and command line, and never changes after;
+ * a reload builds another one.
+ */
+#ifndef CANARYD_SETTINGS_H
+#define CANARYD_SETTINGS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <cjson/cJSON.h>
+
+#include "common/err.h"
+
+struct settings {
+    char *listen;
+    char *model_dir;
+    char *stable_model;
+    char *canary_model;
+    double canary_percent;
+    int64_t min_samples;
+    double alpha;
+    double margin_ms;
+    double margin_ratio;
+    bool auto_rollback;
+    double slowdown_ms;
+    int64_t warmup_requests;
+    int64_t predict_deadline_ms;
+    int64_t try_deadline_ms;
+    int64_t hang_ms;
+    int64_t start_timeout_ms;
+    int64_t drain_timeout_ms;
+    int64_t crash_limit;
+    int64_t max_in_flight;
+    int64_t max_body_bytes;
+    int64_t max_model_bytes;
+    char *python;
+    char *worker_program;
+    char *exporter_program;
+    char *state_dir;
+    char *runtime_dir;
+    char *log_level;
+};
+
+/* file: a JSON file with comments, or NULL. overrides: n strings "name=value"
+ * from the command line, which win; a dash stands for an underscore. Returns
+ * the whole, or NULL with err ("bad-setting", "unknown-setting", "bad-json" or
+ * "file-unreadable") naming the key, the value and what was expected. */
+struct settings *settings_load(const char *file, const char *const *overrides, size_t n,
+                               struct err *e);
+void settings_free(struct settings **s);
+
+/* The numbers of a deployment's "percent" too: above 0, at most 50. */
+#define SETTINGS_MAX_PERCENT 50
+
+/* Logs, for every setting that differs and can't change while running, that it
+ * takes effect at the next start. */
+void settings_warn_fixed(const struct settings *now, const struct settings *wanted);
+
+/* One line per setting: name, default, range, unit, help. */
+void settings_print_help(FILE *out);
+
+/* {"listen": ..., ...}: the settings in force. The caller owns it. */
+cJSON *settings_to_json(const struct settings *s);
+
+#endif

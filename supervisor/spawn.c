@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Between fork and exec only async-signal-safe calls are made: the helper
+ * thread may hold any lock at that moment.
+ */
+#include "supervisor/spawn.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/fdio.h"
+
+#define FIRST_FD    3
+#define SCRATCH_FD  64 /* descriptors are moved here first, out of each other's way */
+#define EXEC_FAILED 127
+
+/* waitid's id type for a pidfd; newer than glibc 2.35's headers in some places. */
+#ifndef P_PIDFD
+#define P_PIDFD 3
+#endif
+
+static const char *const child_environment[] = {
+    "PATH=/usr/local/bin:/usr/bin:/bin",
+    "LANG=C.UTF-8",
+    "OMP_NUM_THREADS=1",
+    "OPENBLAS_NUM_THREADS=1",
+    NULL,
+};
+
+/* Signals back to what a program expects at its start. */
+static void reset_signals(void)
+{
+    sigset_t none;
+    for (int i = 1; i < NSIG; i++)
+        signal(i, SIG_DFL);
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+static bool place_fds(const struct spawn_request *r)
+{
+    for (size_t i = 0; i < r->n_fds; i++)
+        if (dup2(r->fds[i], SCRATCH_FD + (int)i) < 0)
+            return false;
+    for (size_t i = 0; i < r->n_fds; i++)
+        if (dup2(SCRATCH_FD + (int)i, FIRST_FD + (int)i) < 0)
+            return false;
+    return syscall(SYS_close_range, (unsigned)(FIRST_FD + r->n_fds), UINT_MAX, 0) == 0;
+}
+
+static bool confine(pid_t supervisor)
+{
+    const struct rlimit no_core = {0, 0};
+    int null = open("/dev/null", O_RDWR);
+    if (null < 0 || dup2(null, STDIN_FILENO) < 0 || dup2(STDERR_FILENO, STDOUT_FILENO) < 0)
+        return false;
+    setrlimit(RLIMIT_CORE, &no_core);
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
+        return false;
+    return getppid() == supervisor; /* it may have died before the prctl */
+}
+
+static void become(const struct spawn_request *r, pid_t supervisor)
+{
+    /* execve's prototype is older than const. */
+    union {
+        const char *const *in;
+        char *const *out;
+    } argv = {.in = r->argv}, environment = {.in = child_environment};
+    reset_signals();
+    if (confine(supervisor) && place_fds(r))
+        execve(r->argv[0], argv.out, environment.out);
+    _exit(EXEC_FAILED);
+}
+
+int spawn(const struct spawn_request *request, struct spawned *child, struct err *e)
+{
+    pid_t supervisor = getpid();
+    pid_t pid = fork();
+    if (pid < 0)
+        return err_set_errno(e, "spawn-failed", "fork");
+    if (pid == 0)
+        become(request, supervisor);
+    /* Only we reap it, so the pid is still its own. */
+    int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+    if (pidfd < 0) {
+        err_set_errno(e, "spawn-failed", "pidfd_open");
+        kill(pid, SIGKILL);
+        waitpid(pid, NULL, 0);
+        return -1;
+    }
+    *child = (struct spawned){.pid = pid, .pidfd = pidfd};
+    return 0;
+}
+
+void spawn_kill(int pidfd)
+{
+    syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
+}
+
+int spawn_reap(int pidfd, char *how, size_t size)
+{
+    siginfo_t info = {0};
+    if (waitid(P_PIDFD, (id_t)pidfd, &info, WEXITED | WNOHANG) < 0 || info.si_pid == 0)
+        return -1;
+    if (info.si_code == CLD_EXITED)
+        snprintf(how, size, "exit status %d%s", info.si_status,
+                 info.si_status == EXEC_FAILED ? " (the program could not be executed)" : "");
+    else
+        snprintf(how, size, "signal %d (%s)", info.si_status, strsignal(info.si_status));
+    return 0;
+}
+
+int program_dir(char *dir, size_t size)
+{
+    ssize_t n = readlink("/proc/self/exe", dir, size - 1);
+    if (n <= 0)
+        return -1;
+    dir[n] = '\0';
+    char *slash = strrchr(dir, '/');
+    if (slash == NULL)
+        return -1;
+    *slash = '\0';
+    return 0;
+}

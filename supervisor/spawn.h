@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Starting another program: fork and exec with the descriptors it is given and
+ * no others, an environment of its own, and a pidfd to wait for and kill it by.
+ */
+#ifndef CANARYD_SPAWN_H
+#define CANARYD_SPAWN_H
+
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "common/err.h"
+
+#define SPAWN_MAX_FDS 4
+
+struct spawn_request {
+    const char *const *argv; /* argv[0]: the program's path; NULL-terminated */
+    int fds[SPAWN_MAX_FDS];  /* become 3, 4, ... in the child */
+    size_t n_fds;
+};
+
+struct spawned {
+    pid_t pid;
+    int pidfd; /* close-on-exec; the caller's */
+};
+
+/* 0, or -1 with err ("spawn-failed"). A program that cannot be executed shows
+ * as exit status 127. The child dies with the supervisor (PR_SET_PDEATHSIG),
+ * dumps no core and gains no privileges. */
+int spawn(const struct spawn_request *request, struct spawned *child, struct err *e);
+
+/* SIGKILL through the pidfd: never hits another process that got the pid. */
+void spawn_kill(int pidfd);
+
+/* Reaps the child behind a pidfd that has become readable. Writes "exit status
+ * 3" or "signal 9 (Killed)". 0, or -1 while it is still running. */
+int spawn_reap(int pidfd, char *how, size_t size);
+
+/* The directory of the running program, so that its companions are found
+ * beside it. Writes at most size bytes; 0 or -1. */
+int program_dir(char *dir, size_t size);
+
+#endif

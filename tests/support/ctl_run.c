@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Running canaryctl in the test's own process; see ctl_run.h.
+ */
+#include "tests/support/ctl_run.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "ctl/client.h"
+#include "ctl/command.h"
+#include "ctl/field.h"
+#include "tests/support/fake_canaryd.h"
+
+enum { MAX_ARGS = 16 };
+
+struct ctl_run ctl_run(const struct fake *fake, const char *line)
+{
+    char words[512], *rest = words, *argv[MAX_ARGS];
+    int argc = 0;
+    size_t n, m;
+    struct ctl_run o = {0};
+    FILE *out = open_memstream(&o.out, &n), *trouble = open_memstream(&o.trouble, &m);
+    snprintf(words, sizeof words, "canaryctl --url %s %s", fake_url(fake), line);
+    for (char *word = strsep(&rest, " "); word != NULL && argc < MAX_ARGS;
+         word = strsep(&rest, " "))
+        argv[argc++] = word;
+    o.status = command_main(argc, argv, out, trouble);
+    fclose(out);
+    fclose(trouble);
+    return o;
+}
+
+void ctl_run_clear(struct ctl_run *o)
+{
+    free(o->out);
+    free(o->trouble);
+    *o = (struct ctl_run){0};
+}
+
+void ctl_assert_says(const char *text, const char *part)
+{
+    if (strstr(text, part) == NULL)
+        fail_msg("\"%s\" is not in:\n%s", part, text);
+}
+
+void ctl_assert_state(const struct fake *fake, bool slow, bool canary, const char *stable)
+{
+    struct question q = {.method = "GET", .path = "/test/state", .timeout_ms = 20000};
+    struct client *c = client_new(fake_url(fake), NULL);
+    struct answer a;
+    assert_int_equal(client_ask(c, &q, &a, NULL), 0);
+    assert_int_equal(field_true(a.json, "slow"), slow);
+    assert_int_equal(field_true(a.json, "canary"), canary);
+    assert_string_equal(field_text(a.json, "stable", ""), stable);
+    answer_clear(&a);
+    client_free(&c);
+}

@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * The board's rows: what is written is read, lives follow each other, damage is
+ * survived. Its file: test_board_file.c; a reader beside a busy writer:
+ * test_board_race.c.
+ */
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "common/fdio.h"
+#include "proto/board.h"
+#include "tests/support/scratch.h"
+
+static char path[SCRATCH_PATH_SIZE];
+static struct board_snapshot snapshot; /* 18 kB: rather not on the stack */
+
+static const struct board_row_info stable = {
+    .pid = 4711, .clock = BOARD_SERVICE, .role = "stable", .version = "model_v1.json"};
+
+static int setup(void **state)
+{
+    int rc = scratch_setup(state);
+    scratch_path(path, "board");
+    return rc;
+}
+
+static struct board *create(void)
+{
+    struct err e = {0};
+    struct board *board = board_create(path, &e);
+    if (board == NULL)
+        fail_msg("%s", e.text);
+    return board;
+}
+
+static struct board *open_reader(void)
+{
+    struct err e = {0};
+    struct board *board = board_open_reader(path, &e);
+    if (board == NULL)
+        fail_msg("%s", e.text);
+    return board;
+}
+
+/* Overwrites bytes of the file, as a broken or hostile writer would. */
+static void poke(size_t offset, const void *bytes, size_t n)
+{
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    assert_true(fd >= 0);
+    assert_int_equal(pwrite(fd, bytes, n, (off_t)offset), n);
+    fd_close(&fd);
+}
+
+static void read_row(const struct board *board, int row)
+{
+    struct err e = {0};
+    if (board_read_row(board, row, &snapshot, &e) < 0)
+        fail_msg("%s", e.text);
+}
+
+static void test_what_is_written_is_read(void **state)
+{
+    struct board *writer = create();
+    struct board *reader = open_reader();
+    struct board_sample samples[4];
+    (void)state;
+    read_row(reader, 0);
+    assert_int_equal(snapshot.state, BOARD_FREE);
+    assert_int_equal(board_read_samples(reader, 0, 0, samples, 4), 0);
+    int row = board_row_open(writer, &stable);
+    board_add(writer, row, 1000, 100, BOARD_OK);
+    board_add(writer, row, -5, 120, BOARD_OK);
+    board_add(writer, row, INT64_MAX, UINT64_MAX, BOARD_TIMEOUT);
+    read_row(reader, row);
+    assert_int_equal(snapshot.state, BOARD_OPEN);
+    assert_int_equal(snapshot.clock, BOARD_SERVICE);
+    assert_int_equal(snapshot.pid, 4711);
+    assert_true(snapshot.opened_ns > 0);
+    assert_string_equal(snapshot.role, "stable");
+    assert_string_equal(snapshot.version, "model_v1.json");
+    assert_int_equal(snapshot.n_outcome[BOARD_OK], 2);
+    assert_int_equal(snapshot.n_outcome[BOARD_TIMEOUT], 1);
+    assert_int_equal(snapshot.moments.n, 2);
+    assert_true(snapshot.moments.mean == 110 && snapshot.moments.m2 == 200);
+    assert_int_equal(snapshot.histogram.n, 2);
+    assert_int_equal(snapshot.histogram.count[120], 1);
+    assert_int_equal(board_read_samples(reader, row, 0, samples, 4), 3);
+    assert_int_equal(samples[1].sequence, 2);
+    assert_int_equal(samples[1].start_ns, -5);
+    assert_true(samples[2].start_ns == INT64_MAX && samples[2].latency_ns == UINT64_MAX);
+    assert_int_equal(samples[2].outcome, BOARD_TIMEOUT);
+    board_free(&reader);
+    assert_null(reader);
+    board_free(&writer);
+}
+
+static void test_ring_keeps_the_last(void **state)
+{
+    static struct board_sample samples[2 * BOARD_RING];
+    struct board *board = create();
+    int row = board_row_open(board, &stable);
+    (void)state;
+    for (int64_t i = 1; i <= 3000; i++)
+        board_add(board, row, i, (uint64_t)i, BOARD_OK);
+    assert_int_equal(board_read_samples(board, row, 0, samples, 2 * BOARD_RING), BOARD_RING);
+    for (size_t i = 0; i < BOARD_RING; i++) {
+        assert_int_equal(samples[i].sequence, 3000 - BOARD_RING + 1 + i);
+        assert_int_equal(samples[i].latency_ns, samples[i].sequence);
+    }
+    assert_int_equal(board_read_samples(board, row, 2990, samples, 2 * BOARD_RING), 10);
+    assert_int_equal(board_read_samples(board, row, 2990, samples, 3), 3);
+    assert_int_equal(samples[2].sequence, 2993);
+    assert_int_equal(board_read_samples(board, row, 3000, samples, 3), 0);
+    assert_int_equal(board_read_samples(board, row, UINT64_MAX, samples, 3), 0);
+    board_free(&board);
+}
+
+static void test_rows_are_reused_oldest_first(void **state)
+{
+    struct board_row_info info = stable;
+    struct board_sample samples[4];
+    struct board *board = create();
+    (void)state;
+    for (int i = 0; i < BOARD_ROWS; i++)
+        assert_int_equal(board_row_open(board, &info), i);
+    assert_int_equal(board_row_open(board, &info), -1);
+    board_add(board, 5, 1, 100, BOARD_OK);
+    board_row_close(board, 5);
+    board_row_close(board, 3);
+    read_row(board, 5);
+    assert_int_equal(snapshot.state, BOARD_CLOSED);
+    assert_int_equal(snapshot.moments.n, 1);
+    info.version = "model_v2.json";
+    assert_int_equal(board_row_open(board, &info), 5);
+    assert_int_equal(board_row_open(board, &info), 3);
+    assert_int_equal(board_row_open(board, &info), -1);
+    read_row(board, 5);
+    assert_string_equal(snapshot.version, "model_v2.json");
+    assert_int_equal(snapshot.moments.n + snapshot.histogram.n + snapshot.n_outcome[BOARD_OK], 0);
+    assert_int_equal(board_read_samples(board, 5, 0, samples, 4), 0);
+    board_add(board, 5, 2, 200, BOARD_OK);
+    assert_int_equal(board_read_samples(board, 5, 0, samples, 4), 1);
+    assert_int_equal(samples[0].sequence, 2);
+    board_free(&board);
+}
+
+static void test_long_labels_are_cut(void **state)
+{
+    char name[200];
+    struct board_row_info info = {.role = name, .version = name};
+    struct board *board = create();
+    (void)state;
+    memset(name, 'x', sizeof name - 1);
+    name[sizeof name - 1] = '\0';
+    read_row(board, board_row_open(board, &info));
+    assert_int_equal(strlen(snapshot.role), BOARD_ROLE_SIZE - 1);
+    assert_int_equal(strlen(snapshot.version), BOARD_VERSION_SIZE - 1);
+    board_free(&board);
+}
+
+/* What a board's fields may hold if its writer is broken: nothing is indexed by
+ * them, and no reader hangs. */
+static void test_damaged_rows(void **state)
+{
+    const size_t row = offsetof(struct board_layout, row);
+    const uint64_t odd = 1;
+    const uint64_t even = 2;
+    const uint64_t wild = 99;
+    const uint64_t all = UINT64_MAX;
+    struct board *writer = create();
+    struct board *reader = open_reader();
+    struct board_sample samples[4];
+    struct err e = {0};
+    (void)state;
+    poke(row + offsetof(struct board_row, lock), &odd, 8);
+    assert_int_equal(board_read_row(reader, 0, &snapshot, &e), -1);
+    assert_string_equal(e.code, "board-busy");
+    poke(row + offsetof(struct board_row, lock), &even, 8);
+    poke(row + offsetof(struct board_row, state), &wild, 8);
+    assert_int_equal(board_read_row(reader, 0, &snapshot, &e), -1);
+    assert_string_equal(e.code, "board-damaged");
+    poke(row + offsetof(struct board_row, last_sequence), &all, 8);
+    assert_int_equal(board_read_samples(reader, 0, 0, samples, 4), 0);
+    poke(row + offsetof(struct board_row, ring) + (BOARD_RING - 1) * sizeof(struct board_slot),
+         &all, 8);
+    assert_int_equal(board_read_samples(reader, 0, 0, samples, 4), 1);
+    assert_true(samples[0].sequence == UINT64_MAX);
+    board_free(&reader);
+    board_free(&writer);
+}
+
+#define CASE(test) cmocka_unit_test_setup_teardown(test, setup, scratch_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        CASE(test_what_is_written_is_read),
+        CASE(test_ring_keeps_the_last),
+        CASE(test_rows_are_reused_oldest_first),
+        CASE(test_long_labels_are_cut),
+        CASE(test_damaged_rows),
+    };
+    return cmocka_run_group_tests_name("board", tests, NULL, NULL);
+}
