@@ -104,6 +104,7 @@ static void come_up(struct slot *s)
     s->warm = true;
     s->was_up = true;
     s->warm_since_ns = clock_mono_ns();
+    proc_reset_counts(s->proc);
     if (s->delay_ms > 0)
         proc_delay(s->proc, s->delay_ms);
     s->fleet->listener.up(s->fleet->listener.arg, s->role);

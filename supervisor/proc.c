@@ -575,6 +575,11 @@ struct proc_counts proc_counts(const struct proc *p)
     return counts;
 }
 
+void proc_reset_counts(struct proc *p)
+{
+    p->counts = (struct proc_counts){0};
+}
+
 enum proc_state proc_next_state(enum proc_state state, enum proc_event event)
 {
     return table[state][event].next;

@@ -108,10 +108,13 @@ uint32_t proc_n_features(const struct proc *p);
 int64_t proc_started_ns(const struct proc *p); /* monotonic */
 
 struct proc_counts {
-    uint64_t n[N_CALL_OUTCOMES]; /* calls by outcome, warm-up included */
+    uint64_t n[N_CALL_OUTCOMES]; /* calls by outcome, since the warm-up */
     size_t n_in_flight;
 };
 struct proc_counts proc_counts(const struct proc *p);
+
+/* Forgets the calls so far: the warm-up is no traffic. */
+void proc_reset_counts(struct proc *p);
 
 /* The board's row of its round trips or service times, or -1. */
 int proc_board_row(const struct proc *p, enum board_clock clock);

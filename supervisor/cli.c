@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Options of canaryd: a few of its own, and --setting=value for every setting.
+ */
+#include "supervisor/cli.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/mem.h"
+#include "supervisor/settings.h"
+
+static const char intro[] =
+    "usage: canaryd [--config=FILE] [--check-config] [--SETTING=VALUE ...]\n"
+    "       canaryd --help | --version\n"
+    "\n"
+    "Serves a machine-learning model and, beside it, a new version of it as a canary\n"
+    "that gets a small share of the traffic. The new version's latency is compared with\n"
+    "the old one's; once it is significantly slower, its process is killed.\n"
+    "\n"
+    "  --config=FILE    settings as JSON with comments (etc/canaryd.json is a sample);\n"
+    "                   SIGHUP reads it again\n"
+    "  --check-config   say whether the settings are right, and exit (0 or 78)\n"
+    "\n"
+    "Try:\n"
+    "  canaryd --model-dir=models --stable-model=model_v1.json\n"
+    "  curl -d '{\"features\":[0.5,1.2,0.8,0.3,1.1]}' -H 'Content-Type: application/json' \\\n"
+    "       http://localhost:8000/predict\n"
+    "  canaryctl deploy models/model_v2.joblib\n"
+    "\n"
+    "Settings, with their defaults:\n";
+
+static int take_config(int argc, char **argv, int *i, struct cli *cli, struct err *e)
+{
+    const char *equals = strchr(argv[*i], '=');
+    if (equals != NULL)
+        cli->config = equals + 1;
+    else if (*i + 1 < argc)
+        cli->config = argv[++*i];
+    if (cli->config == NULL || cli->config[0] == '\0')
+        return err_set(e, "usage", "--config: expected a file");
+    return 0;
+}
+
+static bool is_option(const char *arg, const char *name)
+{
+    size_t n = strlen(name);
+    return strncmp(arg, name, n) == 0 && (arg[n] == '\0' || arg[n] == '=');
+}
+
+int cli_parse(int argc, char **argv, struct cli *cli, struct err *e)
+{
+    const char **overrides = mem_array((size_t)argc, sizeof *overrides);
+    *cli = (struct cli){.overrides = overrides};
+    for (int i = 1; i < argc; i++) {
+        if (is_option(argv[i], "--config")) {
+            if (take_config(argc, argv, &i, cli, e) < 0)
+                return -1;
+        } else if (strcmp(argv[i], "--check-config") == 0) {
+            cli->check_config = true;
+        } else if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
+            cli->help = true;
+        } else if (strcmp(argv[i], "--version") == 0) {
+            cli->version = true;
+        } else if (strncmp(argv[i], "--", 2) == 0) {
+            overrides[cli->n_overrides++] = argv[i] + 2;
+        } else {
+            return err_set(e, "usage", "\"%.64s\": expected --setting=value; try canaryd --help",
+                           argv[i]);
+        }
+    }
+    return 0;
+}
+
+void cli_free(struct cli *cli)
+{
+    free((void *)(size_t)cli->overrides);
+    cli->overrides = NULL;
+}
+
+void cli_print_help(void)
+{
+    fputs(intro, stdout);
+    settings_print_help(stdout);
+}

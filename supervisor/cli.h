@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * canaryd's command line.
+ */
+#ifndef CANARYD_CLI_H
+#define CANARYD_CLI_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "common/err.h"
+
+struct cli {
+    const char *config;           /* --config, or NULL */
+    const char *const *overrides; /* "name=value"; borrowed from argv and cut from it */
+    size_t n_overrides;
+    bool check_config;
+    bool help;
+    bool version;
+};
+
+/* Reads argv, which lives as long as the result. 0, or -1 with err "usage". The
+ * overrides are not looked into: settings_load does that. */
+int cli_parse(int argc, char **argv, struct cli *cli, struct err *e);
+void cli_free(struct cli *cli);
+
+void cli_print_help(void);
+
+#endif

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * See listen.h.
+ */
+#include "supervisor/listen.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include "common/fdio.h"
+#include "common/mem.h"
+
+#define BACKLOG 1024
+
+static int resolve(const char *address, struct addrinfo **list, struct err *e)
+{
+    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
+    char *host = mem_strdup(address);
+    char *port = strrchr(host, ':');
+    char *name = host;
+    if (port != NULL)
+        *port++ = '\0';
+    size_t n = strlen(name);
+    if (n > 1 && name[0] == '[' && name[n - 1] == ']') {
+        name[n - 1] = '\0';
+        name++;
+    }
+    int rc = getaddrinfo(name, port, &hints, list);
+    free(host);
+    if (rc != 0)
+        return err_set(e, "cannot-listen", "listen: %s: %s", address, gai_strerror(rc));
+    return 0;
+}
+
+static int bind_one(const struct addrinfo *a)
+{
+    const int on = 1;
+    int fd = socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        return -1;
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    if (bind(fd, a->ai_addr, a->ai_addrlen) < 0 || listen(fd, BACKLOG) < 0)
+        fd_close(&fd);
+    return fd;
+}
+
+int listen_on(const char *address, struct err *e)
+{
+    struct addrinfo *list = NULL;
+    if (resolve(address, &list, e) < 0)
+        return -1;
+    int fd = bind_one(list);
+    int error = errno;
+    freeaddrinfo(list);
+    errno = error;
+    if (fd < 0)
+        return err_set_errno(e, error == EADDRINUSE ? "address-in-use" : "cannot-listen",
+                             "listen: %s", address);
+    return fd;
+}
+
+union any_address {
+    struct sockaddr any;
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+    struct sockaddr_un local;
+    struct sockaddr_storage storage;
+};
+
+static int get_address(int fd, union any_address *a)
+{
+    socklen_t size = sizeof *a;
+    return getsockname(fd, &a->any, &size);
+}
+
+int listen_address(int fd, char text[LISTEN_TEXT_SIZE])
+{
+    union any_address a;
+    char host[INET6_ADDRSTRLEN];
+    if (get_address(fd, &a) < 0)
+        return -1;
+    if (a.any.sa_family == AF_INET) {
+        inet_ntop(AF_INET, &a.v4.sin_addr, host, sizeof host);
+        snprintf(text, LISTEN_TEXT_SIZE, "%s:%u", host, ntohs(a.v4.sin_port));
+    } else if (a.any.sa_family == AF_INET6) {
+        inet_ntop(AF_INET6, &a.v6.sin6_addr, host, sizeof host);
+        snprintf(text, LISTEN_TEXT_SIZE, "[%s]:%u", host, ntohs(a.v6.sin6_port));
+    } else {
+        snprintf(text, LISTEN_TEXT_SIZE, "unix:%.100s", a.local.sun_path);
+    }
+    return 0;
+}
+
+bool listen_is_local(int fd)
+{
+    union any_address a;
+    if (get_address(fd, &a) < 0)
+        return false;
+    if (a.any.sa_family == AF_INET)
+        return ntohl(a.v4.sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
+    if (a.any.sa_family == AF_INET6)
+        return IN6_IS_ADDR_LOOPBACK(&a.v6.sin6_addr);
+    return a.any.sa_family == AF_UNIX;
+}

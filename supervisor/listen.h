@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * The listening TCP socket.
+ */
+#ifndef CANARYD_LISTEN_H
+#define CANARYD_LISTEN_H
+
+#include <stdbool.h>
+
+#include "common/err.h"
+
+#define LISTEN_TEXT_SIZE 128
+
+/* Binds "address:port" (a name, an IPv4 address or [an IPv6 address]) and
+ * listens: connections queue up until somebody accepts. A descriptor, or -1 with
+ * err "cannot-listen", or "address-in-use". */
+int listen_on(const char *address, struct err *e);
+
+/* Writes the address that the socket really has: "127.0.0.1:40123". */
+int listen_address(int fd, char text[LISTEN_TEXT_SIZE]);
+
+/* Whether the socket can be reached from this machine alone. */
+bool listen_is_local(int fd);
+
+#endif

@@ -1,0 +1,522 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * canaryd: builds the rooms from the bottom up, connects their news, runs the
+ * loop and takes everything down again. No other module sees the whole.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include <event2/event.h>
+
+#include "common/clock.h"
+#include "common/fdio.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include "proto/board.h"
+#include "supervisor/api_admin.h"
+#include "supervisor/api_predict.h"
+#include "supervisor/api_status.h"
+#include "supervisor/chores.h"
+#include "supervisor/cli.h"
+#include "supervisor/fleet.h"
+#include "supervisor/gateway.h"
+#include "supervisor/journal.h"
+#include "supervisor/judge.h"
+#include "supervisor/listen.h"
+#include "supervisor/loader.h"
+#include "supervisor/modelref.h"
+#include "supervisor/notify.h"
+#include "supervisor/rollout.h"
+#include "supervisor/router.h"
+#include "supervisor/settings.h"
+#include "supervisor/spawn.h"
+
+#define EX_ALREADY_RUNNING EX_TEMPFAIL
+#define PATH_SIZE          4096
+#define QUIET_MS           100  /* without a request before a drained server goes */
+#define DRAIN_LOOK_MS      20   /* between looks whether it is drained */
+#define STOP_MS            3000 /* for workers that were asked to go */
+
+enum { SIGNAL_HUP, SIGNAL_TERM, SIGNAL_INT, SIGNAL_QUIT, N_SIGNALS };
+
+struct canaryd {
+    struct cli cli;
+    struct settings *settings;
+    char *state_dir;
+    char *runtime_dir;
+    char worker_program[PATH_SIZE];
+    char exporter_program[PATH_SIZE];
+    int listen_fd;
+    char address[LISTEN_TEXT_SIZE];
+    struct event_base *base;
+    struct event *signals[N_SIGNALS];
+    struct event *on_drain_look;
+    struct chores *chores;
+    struct journal *journal;
+    struct board *board;
+    struct notify *notify;
+    struct loader *loader;
+    struct fleet *fleet;
+    struct router *router;
+    struct judge *judge;
+    struct rollout *rollout;
+    struct gateway *gateway;
+    struct api_predict *api_predict;
+    struct api_admin *api_admin;
+    struct api_status *api_status;
+    bool draining;
+    bool fleet_stopped;
+    int64_t drain_began_ns;
+    int64_t fleet_stopped_ns;
+    int exit_status;
+};
+
+/* --- Where things are -------------------------------------------------------*/
+
+/* setting, or the directory that systemd made for us, or one beneath here. */
+static char *choose_dir(const char *setting, const char *variable, const char *fallback)
+{
+    const char *from_systemd = getenv(variable);
+    if (setting[0] != '\0')
+        return mem_strdup(setting);
+    return mem_strdup(from_systemd != NULL && from_systemd[0] == '/' ? from_systemd : fallback);
+}
+
+/* The companions of canaryd stand beside it; the exporter, which is no program
+ * of the machine's kind, in ../share/canaryd or, in a build tree, in models/. */
+static void find_programs(struct canaryd *d)
+{
+    static const char *const places[] = {"../share/canaryd/export.py", "../models/export.py",
+                                         "../../models/export.py"};
+    char dir[PATH_SIZE / 2];
+    if (program_dir(dir, sizeof dir) < 0)
+        fatal(EX_OSERR, "/proc/self/exe is not there");
+    snprintf(d->worker_program, sizeof d->worker_program, "%s/canary-worker", dir);
+    if (d->settings->worker_program[0] != '\0')
+        snprintf(d->worker_program, sizeof d->worker_program, "%s", d->settings->worker_program);
+    if (access(d->worker_program, X_OK) < 0)
+        fatal(EX_CONFIG, "worker_program: %s: %s", d->worker_program, strerror(errno));
+    for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
+        snprintf(d->exporter_program, sizeof d->exporter_program, "%s/%s", dir, places[i]);
+        if (access(d->exporter_program, R_OK) == 0)
+            break;
+    }
+    if (d->settings->exporter_program[0] != '\0')
+        snprintf(d->exporter_program, sizeof d->exporter_program, "%s",
+                 d->settings->exporter_program);
+}
+
+/* The address for whoever started us on port 0 and wants to know. */
+static void write_address_file(const struct canaryd *d)
+{
+    char *path = mem_printf("%s/listen", d->runtime_dir);
+    char *fresh = mem_printf("%s.new", path);
+    FILE *f = fopen(fresh, "we");
+    if (f == NULL || fprintf(f, "%s\n", d->address) < 0 || fclose(f) != 0 ||
+        rename(fresh, path) < 0)
+        log_warn("%s: %s", path, strerror(errno));
+    free(fresh);
+    free(path);
+}
+
+static void remove_address_file(const struct canaryd *d)
+{
+    char *path = mem_printf("%s/listen", d->runtime_dir);
+    unlink(path);
+    free(path);
+}
+
+/* --- News, from the bottom up -----------------------------------------------*/
+
+static void on_sample(void *arg, enum arm arm, int64_t round_trip_ns, int64_t service_ns)
+{
+    const struct canaryd *d = arg;
+    judge_add_sample(d->judge, arm, round_trip_ns, service_ns);
+}
+
+static void on_verdict(void *arg)
+{
+    const struct canaryd *d = arg;
+    rollout_on_verdict(d->rollout);
+}
+
+static void on_up(void *arg, enum role role)
+{
+    const struct canaryd *d = arg;
+    rollout_on_up(d->rollout, (int)role);
+}
+
+static void on_failed(void *arg, enum role role, const struct err *why)
+{
+    const struct canaryd *d = arg;
+    rollout_on_failed(d->rollout, (int)role, why);
+}
+
+static void on_gave_up(void *arg, enum role role, const char *why)
+{
+    const struct canaryd *d = arg;
+    rollout_on_gave_up(d->rollout, (int)role, why);
+}
+
+static void look_whether_drained(struct canaryd *d);
+
+static void on_buried(void *arg)
+{
+    struct canaryd *d = arg;
+    if (d->draining)
+        look_whether_drained(d);
+}
+
+static void say_hello(const struct canaryd *d)
+{
+    const struct modelref *m = fleet_model(d->fleet, ROLE_STABLE);
+    log_info("serving %s (sha256 %.12s...) on http://%s", m->name, m->sha256, d->address);
+    if (!isatty(STDOUT_FILENO))
+        return;
+    printf("\n"
+           "canaryd serves %s on http://%s\n"
+           "\n"
+           "  predict:  curl -X POST http://%s/predict -H 'Content-Type: application/json' \\\n"
+           "                 -d '{\"features\": [0.5, 1.2, 0.8, 0.3, 1.1]}'\n"
+           "  deploy:   curl -X POST http://%s/admin/deploy-canary \\\n"
+           "                 -H 'Content-Type: application/json' \\\n"
+           "                 -d '{\"model_path\": \"models/model_v2.joblib\"}'\n"
+           "  look:     canaryctl --url http://%s status\n"
+           "  stop:     Ctrl-C\n\n",
+           m->name, d->address, d->address, d->address, d->address);
+    fflush(stdout);
+}
+
+static void tell_status(const struct canaryd *d)
+{
+    const struct modelref *stable = fleet_model(d->fleet, ROLE_STABLE);
+    const struct modelref *canary = fleet_model(d->fleet, ROLE_CANARY);
+    char text[200];
+    if (stable == NULL)
+        return;
+    if (canary != NULL)
+        snprintf(text, sizeof text, "stable %.70s, canary %.70s with %g %%", stable->version,
+                 canary->version, rollout_percent(d->rollout));
+    else
+        snprintf(text, sizeof text, "stable %.70s", stable->version);
+    notify_status(d->notify, text);
+}
+
+static void on_serving(void *arg)
+{
+    struct canaryd *d = arg;
+    struct err e = {0};
+    if (gateway_accept(d->gateway, d->listen_fd, &e) < 0)
+        fatal(EX_SOFTWARE, "%s", e.text);
+    d->listen_fd = -1; /* the gateway's now */
+    write_address_file(d);
+    notify_ready(d->notify, "serving");
+    tell_status(d);
+    say_hello(d);
+}
+
+static void start_draining(struct canaryd *d);
+
+static void on_hopeless(void *arg, const struct err *why)
+{
+    struct canaryd *d = arg;
+    if (d->draining)
+        return;
+    log_error("stable_model: %s", why->text);
+    d->exit_status = EX_CONFIG;
+    start_draining(d);
+}
+
+static void on_rollout_changed(void *arg)
+{
+    tell_status(arg);
+}
+
+/* --- Signals ----------------------------------------------------------------*/
+
+static void adopt_settings(struct canaryd *d, struct settings *wanted)
+{
+    struct settings *old = d->settings;
+    settings_warn_fixed(old, wanted);
+    d->settings = wanted;
+    log_set_level((enum log_level)log_level_parse(wanted->log_level));
+    fleet_set_settings(d->fleet, wanted);
+    router_set_settings(d->router, wanted);
+    judge_set_settings(d->judge, wanted);
+    api_status_set_settings(d->api_status, wanted);
+    rollout_set_settings(d->rollout, wanted);
+    settings_free(&old);
+}
+
+static void on_hup(evutil_socket_t fd, short what, void *arg)
+{
+    struct canaryd *d = arg;
+    struct err e = {0};
+    (void)fd, (void)what;
+    if (d->draining)
+        return;
+    notify_reloading(d->notify);
+    struct settings *wanted =
+        settings_load(d->cli.config, d->cli.overrides, d->cli.n_overrides, &e);
+    if (wanted == NULL) {
+        log_error("reload: %s; nothing changes", e.text);
+    } else {
+        adopt_settings(d, wanted);
+        log_info("settings reloaded from %s", d->cli.config != NULL ? d->cli.config : "nowhere");
+    }
+    notify_ready(d->notify, "serving");
+    tell_status(d);
+}
+
+static void on_quit_now(evutil_socket_t fd, short what, void *arg)
+{
+    const struct canaryd *d = arg;
+    (void)fd, (void)what;
+    log_warn("exits at once; requests in flight are lost");
+    remove_address_file(d);
+    _exit(EX_OK); /* workers go by PR_SET_PDEATHSIG */
+}
+
+static void on_term(evutil_socket_t fd, short what, void *arg)
+{
+    struct canaryd *d = arg;
+    if (d->draining) {
+        on_quit_now(fd, what, arg);
+        return;
+    }
+    log_info("stopping: %zu requests in flight", gateway_n_pending(d->gateway));
+    start_draining(d);
+}
+
+static void watch_signals(struct canaryd *d)
+{
+    static const struct {
+        int number;
+        event_callback_fn run;
+    } table[N_SIGNALS] = {
+        [SIGNAL_HUP] = {SIGHUP, on_hup},
+        [SIGNAL_TERM] = {SIGTERM, on_term},
+        [SIGNAL_INT] = {SIGINT, on_term},
+        [SIGNAL_QUIT] = {SIGQUIT, on_quit_now},
+    };
+    signal(SIGPIPE, SIG_IGN);
+    for (int i = 0; i < N_SIGNALS; i++) {
+        d->signals[i] = evsignal_new(d->base, table[i].number, table[i].run, d);
+        event_add(d->signals[i], NULL);
+    }
+}
+
+/* --- The end ----------------------------------------------------------------*/
+
+static bool is_past(int64_t since_ns, int64_t ms)
+{
+    return clock_mono_ns() - since_ns >= ms * NS_PER_MS;
+}
+
+/* Every answer is out, and no client has asked for a moment. */
+static bool http_is_drained(const struct canaryd *d)
+{
+    if (is_past(d->drain_began_ns, d->settings->drain_timeout_ms))
+        return true;
+    return gateway_n_pending(d->gateway) == 0 && is_past(d->drain_began_ns, QUIET_MS) &&
+           is_past(gateway_last_request_ns(d->gateway), QUIET_MS);
+}
+
+static void look_whether_drained(struct canaryd *d)
+{
+    if (!d->fleet_stopped && http_is_drained(d)) {
+        d->fleet_stopped = true;
+        d->fleet_stopped_ns = clock_mono_ns();
+        fleet_stop(d->fleet);
+    }
+    if (d->fleet_stopped && is_past(d->fleet_stopped_ns, STOP_MS))
+        fleet_kill_all(d->fleet);
+    if (d->fleet_stopped && fleet_n_procs(d->fleet) == 0 && !loader_is_busy(d->loader))
+        event_base_loopbreak(d->base);
+}
+
+static void on_drain_look(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd, (void)what;
+    look_whether_drained(arg);
+}
+
+static void start_draining(struct canaryd *d)
+{
+    const struct timeval every = {.tv_usec = DRAIN_LOOK_MS * 1000};
+    d->draining = true;
+    d->drain_began_ns = clock_mono_ns();
+    notify_stopping(d->notify);
+    api_status_stop(d->api_status);
+    gateway_drain(d->gateway);
+    rollout_stop(d->rollout);
+    event_add(d->on_drain_look, &every);
+}
+
+static void take_down(struct canaryd *d)
+{
+    remove_address_file(d);
+    gateway_free(&d->gateway);
+    api_status_free(&d->api_status);
+    api_admin_free(&d->api_admin);
+    api_predict_free(&d->api_predict);
+    rollout_free(&d->rollout);
+    judge_free(&d->judge);
+    router_free(&d->router);
+    fleet_free(&d->fleet);
+    loader_free(&d->loader);
+    notify_free(&d->notify);
+    chores_free(&d->chores);
+    journal_free(&d->journal);
+    board_free(&d->board);
+    for (int i = 0; i < N_SIGNALS; i++)
+        event_free(d->signals[i]);
+    event_free(d->on_drain_look);
+    event_base_free(d->base);
+    fd_close(&d->listen_fd);
+    settings_free(&d->settings);
+    free(d->state_dir);
+    free(d->runtime_dir);
+    cli_free(&d->cli);
+}
+
+/* --- The beginning ----------------------------------------------------------*/
+
+static int exit_status_of(const struct err *e)
+{
+    if (strcmp(e->code, "already-running") == 0)
+        return EX_ALREADY_RUNNING;
+    if (strcmp(e->code, "address-in-use") == 0 || strcmp(e->code, "cannot-listen") == 0)
+        return EX_UNAVAILABLE;
+    return EX_CANTCREAT;
+}
+
+static void open_files(struct canaryd *d)
+{
+    struct err e = {0};
+    d->state_dir = choose_dir(d->settings->state_dir, "STATE_DIRECTORY", "var/state");
+    d->runtime_dir = choose_dir(d->settings->runtime_dir, "RUNTIME_DIRECTORY", "var/run");
+    d->journal = journal_open(d->state_dir, d->chores, &e);
+    if (d->journal == NULL || dir_create(d->runtime_dir, 0750, &e) < 0)
+        fatal(exit_status_of(&e), "%s", e.text);
+    d->listen_fd = notify_listen_fd();
+    if (d->listen_fd < 0)
+        d->listen_fd = listen_on(d->settings->listen, &e);
+    if (d->listen_fd < 0 || listen_address(d->listen_fd, d->address) < 0)
+        fatal(exit_status_of(&e), "%s", e.text);
+    char *path = mem_printf("%s/board", d->runtime_dir);
+    d->board = board_create(path, &e);
+    free(path);
+    if (d->board == NULL)
+        fatal(EX_CANTCREAT, "%s", e.text);
+}
+
+static void build_rooms(struct canaryd *d)
+{
+    const struct fleet_listener fleet_news = {
+        .up = on_up, .failed = on_failed, .gave_up = on_gave_up, .buried = on_buried, .arg = d};
+    const struct router_listener router_news = {.sample = on_sample, .arg = d};
+    const struct judge_listener judge_news = {.bad = on_verdict, .arg = d};
+    const struct rollout_listener rollout_news = {
+        .serving = on_serving, .hopeless = on_hopeless, .changed = on_rollout_changed, .arg = d};
+    d->notify = notify_new(d->base);
+    d->loader = loader_new(d->base, d->chores);
+    d->fleet = fleet_new(d->base, d->settings, d->worker_program, d->board, &fleet_news);
+    d->router = router_new(d->base, d->fleet, d->settings, &router_news);
+    d->judge = judge_new(d->settings, &judge_news);
+    const struct rollout_rooms rooms = {.loader = d->loader,
+                                        .fleet = d->fleet,
+                                        .router = d->router,
+                                        .judge = d->judge,
+                                        .journal = d->journal};
+    d->rollout = rollout_new(d->settings, &rooms, d->exporter_program, &rollout_news);
+}
+
+static void build_apis(struct canaryd *d)
+{
+    const struct gateway_options options = {
+        .max_body_bytes = d->settings->max_body_bytes,
+        .admin_open = listen_is_local(d->listen_fd),
+    };
+    const struct api_status_rooms rooms = {.rollout = d->rollout,
+                                           .fleet = d->fleet,
+                                           .router = d->router,
+                                           .journal = d->journal,
+                                           .board = d->board};
+    if (!options.admin_open)
+        log_warn("%s is not a loopback address: the admin endpoints are closed", d->address);
+    d->gateway = gateway_new(d->base, &options);
+    d->api_predict = api_predict_new(d->gateway, d->router);
+    d->api_admin = api_admin_new(d->gateway, d->rollout, d->judge, d->fleet);
+    d->api_status = api_status_new(d->gateway, &rooms, d->settings);
+}
+
+static struct event_base *new_base(void)
+{
+    struct event_config *config = event_config_new();
+    event_config_set_flag(config, EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST);
+    struct event_base *base = event_base_new_with_config(config);
+    event_config_free(config);
+    if (base == NULL)
+        fatal(EX_OSERR, "no event loop (epoll) to be had");
+    return base;
+}
+
+static void build(struct canaryd *d)
+{
+    d->base = new_base();
+    watch_signals(d);
+    d->on_drain_look = event_new(d->base, -1, EV_PERSIST, on_drain_look, d);
+    find_programs(d);
+    d->chores = chores_new(d->base);
+    open_files(d);
+    build_rooms(d);
+    build_apis(d);
+}
+
+/* Exits for --help, --version, --check-config and mistakes; else fills d. */
+static void read_command_line(struct canaryd *d, int argc, char **argv)
+{
+    struct err e = {0};
+    if (cli_parse(argc, argv, &d->cli, &e) < 0) {
+        fprintf(stderr, "canaryd: %s\n", e.text);
+        exit(EX_USAGE);
+    }
+    if (d->cli.help)
+        cli_print_help();
+    if (d->cli.version)
+        printf("canaryd %s\n", CANARYD_VERSION);
+    if (d->cli.help || d->cli.version)
+        exit(EX_OK);
+    d->settings = settings_load(d->cli.config, d->cli.overrides, d->cli.n_overrides, &e);
+    if (d->settings == NULL) {
+        bool unknown_option = d->cli.config == NULL && strcmp(e.code, "unknown-setting") == 0;
+        fprintf(stderr, "canaryd: %s\n", e.text);
+        exit(unknown_option ? EX_USAGE : EX_CONFIG);
+    }
+    if (d->cli.check_config) {
+        printf("the settings are right\n");
+        exit(EX_OK);
+    }
+    log_set_level((enum log_level)log_level_parse(d->settings->log_level));
+}
+
+int main(int argc, char **argv)
+{
+    struct canaryd d = {.listen_fd = -1};
+    log_init("canaryd", LOG_LEVEL_INFO);
+    read_command_line(&d, argc, argv);
+    build(&d);
+    rollout_start(d.rollout);
+    event_base_dispatch(d.base);
+    int status = d.exit_status;
+    take_down(&d);
+    log_info("stopped");
+    return status;
+}
