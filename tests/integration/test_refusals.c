@@ -111,7 +111,8 @@ static const struct {
     "\"link\":\"logistic\"}"
 #define TREE(feature, left, right)                                                                 \
     "{\"format\":\"canaryd-model\",\"version\":1,\"kind\":\"decision-tree\",\"n_features\":5,"     \
-    "\"ensemble\":{\"trees\":[{\"feature\":[" feature ",-1,-1],\"threshold\":[0.5,0,0],"           \
+    "\"ensemble\":{\"compare\":\"float64\",\"trees\":[{\"feature\":[" feature                      \
+    ",-1,-1],\"threshold\":[0.5,0,0],"                                                             \
     "\"left\":[" left ",-1,-1],\"right\":[" right ",-1,-1],\"value\":[0,0.25,0.75]}]},"            \
     "\"link\":\"identity\"}"
 
