@@ -3,7 +3,7 @@
  * The commands that change what is served: deploy, promote, rollback, slowdown.
  */
 #include "ctl/command.h"
-#include "ctl/field.h"
+#include "ctl/member.h"
 #include "ctl/print_answer.h"
 #include "ctl/session.h"
 

@@ -8,7 +8,7 @@
 #include "common/jsonx.h"
 #include "ctl/demo_step.h"
 #include "ctl/demo_traffic.h"
-#include "ctl/field.h"
+#include "ctl/member.h"
 #include "ctl/print_health.h"
 
 enum { CONFIRMATIONS = 20 };
@@ -28,11 +28,11 @@ static int ask_health(struct demo *d, struct report *r)
     print_text(&d->session->out, STYLE_PLAIN, "  ");
     print_health(&d->session->out, a.json);
     *r = (struct report){
-        .alert = field_true(a.json, "alert_triggered"),
-        .rolled_back = field_true(a.json, "rolled_back"),
+        .alert = member_true(a.json, "alert_triggered"),
+        .rolled_back = member_true(a.json, "rolled_back"),
         .active = !cJSON_IsFalse(jsonx_member(a.json, "canary_active")),
-        .n_canary = field_number_or(a.json, "canary_sample_count", 0),
-        .min_samples = field_number_or(a.json, "min_samples", 36),
+        .n_canary = member_number_or(a.json, "canary_sample_count", 0),
+        .min_samples = member_number_or(a.json, "min_samples", 36),
     };
     answer_clear(&a);
     return 0;
@@ -111,9 +111,9 @@ static int confirm_status(struct demo *d)
     struct answer a;
     if (demo_ask(d, &q, &a) != 0)
         return -1;
-    const char *model = field_text(field_object(a.json, "stable"), "model", NULL);
+    const char *model = member_text(member_object(a.json, "stable"), "model", NULL);
     bool as_expected = true;
-    if (field_object(a.json, "canary") != NULL) {
+    if (member_object(a.json, "canary") != NULL) {
         demo_deviate(d, "the server still names a canary");
         as_expected = false;
     }

@@ -10,7 +10,7 @@
 
 #include "common/jsonx.h"
 #include "common/mem.h"
-#include "ctl/field.h"
+#include "ctl/member.h"
 #include "ctl/print_answer.h"
 
 static void set_stable(struct demo *d, const char *model)
@@ -27,8 +27,8 @@ static int set_slowdown(struct demo *d, bool on)
         struct answer a;
         if (demo_ask(d, &q, &a) != 0)
             return -1;
-        d->slowed = field_true(a.json, "simulate_slowdown");
-        print_text(&d->session->out, STYLE_PLAIN, "  %s\n", field_text(a.json, "message", ""));
+        d->slowed = member_true(a.json, "simulate_slowdown");
+        print_text(&d->session->out, STYLE_PLAIN, "  %s\n", member_text(a.json, "message", ""));
         answer_clear(&a);
         if (d->slowed == on)
             return 0;
@@ -39,14 +39,14 @@ static int set_slowdown(struct demo *d, bool on)
 
 static bool canary_is_out(const cJSON *status)
 {
-    const char *state = field_text(status, "state", "");
-    return field_object(status, "canary") != NULL || strcmp(state, "loading") == 0 ||
+    const char *state = member_text(status, "state", "");
+    return member_object(status, "canary") != NULL || strcmp(state, "loading") == 0 ||
            strcmp(state, "canary") == 0 || strcmp(state, "replacing") == 0;
 }
 
 static int check_canary(struct demo *d, const cJSON *status)
 {
-    const char *model = field_text(field_object(status, "canary"), "model", "one still loading");
+    const char *model = member_text(member_object(status, "canary"), "model", "one still loading");
     if (!canary_is_out(status))
         return 0;
     d->replace = options_given(d->session->options, OPTION_REPLACE);
@@ -65,19 +65,19 @@ int step_prepare(struct demo *d)
     struct answer a;
     if (demo_ask(d, &q, &a) != 0)
         return -1;
-    const cJSON *stable = field_object(a.json, "stable");
-    const cJSON *settings = field_object(a.json, "settings");
-    set_stable(d, field_text(stable, "model", NULL));
-    d->slowdown_ms = field_number_or(settings, "slowdown_ms", 10);
-    d->percent =
-        field_number_or(a.json, "canary_percent", field_number_or(settings, "canary_percent", 10));
+    const cJSON *stable = member_object(a.json, "stable");
+    const cJSON *settings = member_object(a.json, "settings");
+    set_stable(d, member_text(stable, "model", NULL));
+    d->slowdown_ms = member_number_or(settings, "slowdown_ms", 10);
+    d->percent = member_number_or(a.json, "canary_percent",
+                                  member_number_or(settings, "canary_percent", 10));
     if (options_given(d->session->options, OPTION_PERCENT))
         d->percent = d->session->options->percent;
     if (!(d->percent > 0))
         d->percent = 10;
-    demo_note(d, "canaryd %s serves %s as stable", field_text(a.json, "version", ""),
+    demo_note(d, "canaryd %s serves %s as stable", member_text(a.json, "version", ""),
               d->stable == NULL ? "its model" : d->stable);
-    bool slow = field_true(a.json, "simulate_slowdown");
+    bool slow = member_true(a.json, "simulate_slowdown");
     int rc = check_canary(d, a.json);
     answer_clear(&a);
     if (rc != 0 || !slow)
@@ -134,10 +134,10 @@ int step_roll_back(struct demo *d)
     struct answer a;
     if (demo_ask(d, &q, &a) != 0)
         return -1;
-    const char *by = field_text(a.json, "rolled_back_by", "operator");
+    const char *by = member_text(a.json, "rolled_back_by", "operator");
     bool automatic = strcmp(by, "operator") != 0;
     d->deployed = false;
-    print_text(&d->session->out, STYLE_GOOD, "  %s\n", field_text(a.json, "message", ""));
+    print_text(&d->session->out, STYLE_GOOD, "  %s\n", member_text(a.json, "message", ""));
     if (automatic)
         demo_note(d, "the %s had rolled it back by itself, before we asked", by);
     else
@@ -152,10 +152,10 @@ int step_promote(struct demo *d)
     struct answer a;
     if (demo_ask(d, &q, &a) != 0)
         return -1;
-    const char *before = field_text(a.json, "previous_stable_model", NULL);
-    const char *after = field_text(a.json, "new_stable_model", NULL);
+    const char *before = member_text(a.json, "previous_stable_model", NULL);
+    const char *after = member_text(a.json, "new_stable_model", NULL);
     d->deployed = false;
-    print_text(&d->session->out, STYLE_GOOD, "  %s\n", field_text(a.json, "message", ""));
+    print_text(&d->session->out, STYLE_GOOD, "  %s\n", member_text(a.json, "message", ""));
     if (before != NULL && d->stable != NULL && strcmp(before, d->stable) != 0)
         demo_deviate(d, "the previous stable model is %s, but it was %s", before, d->stable);
     if (after == NULL)

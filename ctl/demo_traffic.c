@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "common/clock.h"
-#include "ctl/field.h"
+#include "ctl/member.h"
 #include "ctl/problem.h"
 
 enum { DRAW_EVERY_MS = 100 };
@@ -45,8 +45,8 @@ static void count_failure(struct tally *t, const char *text)
 
 static void count(struct tally *t, const struct answer *a)
 {
-    const char *arm = field_text(a->json, "model_used", "?");
-    double latency_ms = field_number_or(a->json, "latency_ms", 0);
+    const char *arm = member_text(a->json, "model_used", "?");
+    double latency_ms = member_number_or(a->json, "latency_ms", 0);
     char text[256];
     if (a->status != 200) {
         problem_text(a, text, sizeof text);

@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "common/log.h"
-#include "ctl/field.h"
+#include "ctl/member.h"
 
 static const char *const escapes[N_STYLES] = {
     [STYLE_PLAIN] = "",        [STYLE_BOLD] = "\033[1m",  [STYLE_DIM] = "\033[2m",
@@ -96,7 +96,7 @@ void print_label(const struct printer *p, const char *label)
 const char *cell_ms(char text[PRINT_CELL_SIZE], const cJSON *object, const char *name)
 {
     double x;
-    if (!field_number(object, name, &x))
+    if (!member_number(object, name, &x))
         return "-";
     snprintf(text, PRINT_CELL_SIZE, fabs(x) < 1e12 ? "%.3f ms" : "%.3e ms", x);
     return text;
@@ -105,7 +105,7 @@ const char *cell_ms(char text[PRINT_CELL_SIZE], const cJSON *object, const char 
 const char *cell_count(char text[PRINT_CELL_SIZE], const cJSON *object, const char *name)
 {
     double x;
-    if (!field_number(object, name, &x))
+    if (!member_number(object, name, &x))
         return "-";
     snprintf(text, PRINT_CELL_SIZE, fabs(x) < 1e15 ? "%.0f" : "%.3e", x);
     return text;
@@ -114,7 +114,7 @@ const char *cell_count(char text[PRINT_CELL_SIZE], const cJSON *object, const ch
 const char *cell_number(char text[PRINT_CELL_SIZE], const cJSON *object, const char *name)
 {
     double x;
-    if (!field_number(object, name, &x))
+    if (!member_number(object, name, &x))
         return "-";
     snprintf(text, PRINT_CELL_SIZE, "%.4g", x);
     return text;

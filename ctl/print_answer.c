@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-#include "ctl/field.h"
+#include "ctl/member.h"
 
 static void print_member(const struct printer *p, const cJSON *item)
 {
@@ -25,13 +25,12 @@ static void print_member(const struct printer *p, const cJSON *item)
 void print_answer(const struct printer *p, const cJSON *answer)
 {
     const cJSON *item;
-    print_text(p, STYLE_GOOD, "%s\n", field_text(answer, "message", "Done."));
-    if (strcmp(field_text(answer, "rolled_back_by", "operator"), "operator") != 0)
+    print_text(p, STYLE_GOOD, "%s\n", member_text(answer, "message", "Done."));
+    if (strcmp(member_text(answer, "rolled_back_by", "operator"), "operator") != 0)
         print_text(p, STYLE_PLAIN, "It had already been rolled back automatically.\n");
     if (!cJSON_IsObject(answer))
         return;
-    cJSON_ArrayForEach(item, answer)
-    {
+    cJSON_ArrayForEach(item, answer) {
         if (strcmp(item->string, "message") != 0 && strcmp(item->string, "status") != 0)
             print_member(p, item);
     }

@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-#include "ctl/field.h"
+#include "ctl/member.h"
 
 /* The first row that matches gives the advice; NULL and 0 match everything. */
 static const struct {
@@ -40,8 +40,8 @@ static const struct {
 
 static const char *find_advice(const struct question *q, const struct answer *answer)
 {
-    const char *code = field_text(answer->json, "code", "");
-    const char *detail = field_text(answer->json, "detail", "");
+    const char *code = member_text(answer->json, "code", "");
+    const char *detail = member_text(answer->json, "detail", "");
     for (size_t i = 0; i < sizeof advice / sizeof advice[0]; i++) {
         const char *part = advice[i].detail;
         if (advice[i].status == answer->status &&
@@ -54,10 +54,10 @@ static const char *find_advice(const struct question *q, const struct answer *an
 
 void problem_text(const struct answer *answer, char *text, size_t size)
 {
-    const char *code = field_text(answer->json, "code", NULL);
-    const char *detail = field_text(answer->json, "detail", NULL);
+    const char *code = member_text(answer->json, "code", NULL);
+    const char *detail = member_text(answer->json, "detail", NULL);
     if (detail == NULL)
-        detail = field_text(answer->json, "title", "the server gave no reason");
+        detail = member_text(answer->json, "title", "the server gave no reason");
     snprintf(text, size, "%d%s%s: %s", answer->status, code == NULL ? "" : " ",
              code == NULL ? "" : code, detail);
 }
@@ -70,10 +70,9 @@ void problem_print(const struct printer *p, const struct question *q, const stru
     problem_text(answer, text, sizeof text);
     print_text(p, STYLE_BAD, "%s %s was refused: ", q->method, q->path);
     print_text(p, STYLE_PLAIN, "%s\n", text);
-    cJSON_ArrayForEach(item, field_array(answer->json, "errors"))
-    {
-        print_text(p, STYLE_PLAIN, "  %s: %s\n", field_text(item, "pointer", "?"),
-                   field_text(item, "detail", "?"));
+    cJSON_ArrayForEach(item, member_array(answer->json, "errors")) {
+        print_text(p, STYLE_PLAIN, "  %s: %s\n", member_text(item, "pointer", "?"),
+                   member_text(item, "detail", "?"));
     }
     if (todo != NULL)
         print_text(p, STYLE_PLAIN, "What to do: %s\n", todo);

@@ -104,10 +104,8 @@ static const struct member {
     enum action action;
     int (*read)(const cJSON *item, struct order *order, struct err *e);
 } members[] = {
-    {"model_path", ACTION_DEPLOY, read_model_path},
-    {"percent", ACTION_DEPLOY, read_percent},
-    {"sha256", ACTION_DEPLOY, read_sha256},
-    {"replace", ACTION_DEPLOY, read_replace},
+    {"model_path", ACTION_DEPLOY, read_model_path}, {"percent", ACTION_DEPLOY, read_percent},
+    {"sha256", ACTION_DEPLOY, read_sha256},         {"replace", ACTION_DEPLOY, read_replace},
     {"force", ACTION_PROMOTE, read_force},
 };
 #define N_MEMBERS (sizeof members / sizeof members[0])

@@ -119,8 +119,19 @@ static int start_child(struct exporter *x, int pickle_fd, struct err *e)
     x->reason_fd = pipe_fds[0];
     fd_set_nonblock(x->reason_fd);
     x->native_fd = memfd_create("canaryd-native", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    const char *const argv[] = {x->options.python, "-I", "-B", x->options.program, "--from-fd", "4",
-                                "--to-fd", "5", "--reason-fd", "3", "--source-name", x->name, NULL};
+    const char *const argv[] = {x->options.python,
+                                "-I",
+                                "-B",
+                                x->options.program,
+                                "--from-fd",
+                                "4",
+                                "--to-fd",
+                                "5",
+                                "--reason-fd",
+                                "3",
+                                "--source-name",
+                                x->name,
+                                NULL};
     struct spawn_request request = {
         .argv = argv, .fds = {pipe_fds[1], pickle_fd, x->native_fd}, .n_fds = 3};
     int rc = x->native_fd < 0 ? err_set_errno(e, "spawn-failed", "memfd_create")

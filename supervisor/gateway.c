@@ -23,9 +23,9 @@
 #include "supervisor/gate.h"
 #include "supervisor/problems.h"
 
-#define MAX_TABLES 8
-#define ID_SIZE    72 /* of a request id: 64 characters at most */
-#define MAX_ID     64
+#define MAX_TABLES          8
+#define ID_SIZE             72 /* of a request id: 64 characters at most */
+#define MAX_ID              64
 #define RETRY_AFTER_SECONDS "1"
 
 struct route_table {
@@ -59,9 +59,9 @@ static const struct {
     enum evhttp_cmd_type type;
     const char *name;
 } methods[] = {
-    {EVHTTP_REQ_GET, "GET"},       {EVHTTP_REQ_POST, "POST"},     {EVHTTP_REQ_HEAD, "HEAD"},
-    {EVHTTP_REQ_PUT, "PUT"},       {EVHTTP_REQ_DELETE, "DELETE"}, {EVHTTP_REQ_OPTIONS, "OPTIONS"},
-    {EVHTTP_REQ_TRACE, "TRACE"},   {EVHTTP_REQ_PATCH, "PATCH"},   {EVHTTP_REQ_CONNECT, "CONNECT"},
+    {EVHTTP_REQ_GET, "GET"},     {EVHTTP_REQ_POST, "POST"},     {EVHTTP_REQ_HEAD, "HEAD"},
+    {EVHTTP_REQ_PUT, "PUT"},     {EVHTTP_REQ_DELETE, "DELETE"}, {EVHTTP_REQ_OPTIONS, "OPTIONS"},
+    {EVHTTP_REQ_TRACE, "TRACE"}, {EVHTTP_REQ_PATCH, "PATCH"},   {EVHTTP_REQ_CONNECT, "CONNECT"},
 };
 
 static const char *method_name(struct evhttp_request *request)

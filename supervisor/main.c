@@ -39,9 +39,9 @@
 
 #define EX_ALREADY_RUNNING EX_TEMPFAIL
 #define PATH_SIZE          4096
-#define QUIET_MS           100  /* without a request before a drained server goes */
-#define DRAIN_LOOK_MS      20   /* between looks whether it is drained */
-#define STOP_MS            3000 /* for workers that were asked to go */
+#define QUIET_MS           100   /* without a request before a drained server goes */
+#define DRAIN_LOOK_US      20000 /* between looks whether it is drained */
+#define STOP_MS            3000  /* for workers that were asked to go */
 
 enum { SIGNAL_HUP, SIGNAL_TERM, SIGNAL_INT, SIGNAL_QUIT, N_SIGNALS };
 
@@ -173,12 +173,28 @@ static void on_buried(void *arg)
         look_whether_drained(d);
 }
 
+/* canaryctl as it can be called from here: it stands beside canaryd. */
+static void find_canaryctl(char *path, size_t size)
+{
+    char dir[PATH_SIZE / 2];
+    char cwd[PATH_SIZE / 2];
+    size_t n;
+    snprintf(path, size, "canaryctl");
+    if (program_dir(dir, sizeof dir) < 0 || getcwd(cwd, sizeof cwd) == NULL)
+        return;
+    n = strlen(cwd);
+    if (strncmp(dir, cwd, n) == 0 && dir[n] == '/')
+        snprintf(path, size, "%s/canaryctl", dir + n + 1);
+}
+
 static void say_hello(const struct canaryd *d)
 {
     const struct modelref *m = fleet_model(d->fleet, ROLE_STABLE);
+    char canaryctl[PATH_SIZE];
     log_info("serving %s (sha256 %.12s...) on http://%s", m->name, m->sha256, d->address);
-    if (!isatty(STDOUT_FILENO))
+    if (getenv("JOURNAL_STREAM") != NULL)
         return;
+    find_canaryctl(canaryctl, sizeof canaryctl);
     printf("\n"
            "canaryd serves %s on http://%s\n"
            "\n"
@@ -187,9 +203,9 @@ static void say_hello(const struct canaryd *d)
            "  deploy:   curl -X POST http://%s/admin/deploy-canary \\\n"
            "                 -H 'Content-Type: application/json' \\\n"
            "                 -d '{\"model_path\": \"models/model_v2.joblib\"}'\n"
-           "  look:     canaryctl --url http://%s status\n"
+           "  look:     %s --url http://%s status\n"
            "  stop:     Ctrl-C\n\n",
-           m->name, d->address, d->address, d->address, d->address);
+           m->name, d->address, d->address, d->address, canaryctl, d->address);
     fflush(stdout);
 }
 
@@ -349,7 +365,7 @@ static void on_drain_look(evutil_socket_t fd, short what, void *arg)
 
 static void start_draining(struct canaryd *d)
 {
-    const struct timeval every = {.tv_usec = DRAIN_LOOK_MS * 1000};
+    const struct timeval every = {.tv_usec = DRAIN_LOOK_US};
     d->draining = true;
     d->drain_began_ns = clock_mono_ns();
     notify_stopping(d->notify);

@@ -57,7 +57,7 @@ struct router {
     struct router_listener listener;
     struct urn urn;
     size_t n_features;
-    TAILQ_HEAD(, job) waiting;
+    TAILQ_HEAD(job_list, job) waiting;
     struct event *on_waited;
     struct event *on_wake;
     struct router_counts counts;
@@ -221,22 +221,23 @@ static void on_result(struct proc_call *call, const struct call_result *result)
 
 /* --- Waiting ----------------------------------------------------------------*/
 
-static void stop_waiting(struct job *job)
+static struct job *take_first_waiting(struct router *r)
 {
-    TAILQ_REMOVE(&job->router->waiting, job, next);
-    job->router->counts.n_waiting--;
+    struct job *job = TAILQ_FIRST(&r->waiting);
+    TAILQ_REMOVE(&r->waiting, job, next);
+    r->counts.n_waiting--;
+    assert(TAILQ_FIRST(&r->waiting) != job);
+    return job;
 }
 
 static void on_waited(evutil_socket_t fd, short what, void *arg)
 {
     struct router *r = arg;
-    struct job *job;
     int64_t now = clock_mono_ns();
     (void)fd, (void)what;
-    while ((job = TAILQ_FIRST(&r->waiting)) != NULL && job->deadline_ns <= now) {
-        stop_waiting(job);
-        give_up(job, "unavailable", "no worker became ready within predict_deadline_ms");
-    }
+    while (!TAILQ_EMPTY(&r->waiting) && TAILQ_FIRST(&r->waiting)->deadline_ns <= now)
+        give_up(take_first_waiting(r), "unavailable",
+                "no worker became ready within predict_deadline_ms");
     arm_timer(r);
 }
 
@@ -245,11 +246,8 @@ static void on_wake(evutil_socket_t fd, short what, void *arg)
 {
     struct router *r = arg;
     (void)fd, (void)what;
-    for (size_t n = r->counts.n_waiting; n > 0; n--) {
-        struct job *job = TAILQ_FIRST(&r->waiting);
-        stop_waiting(job);
-        route_job(job);
-    }
+    for (size_t n = r->counts.n_waiting; n > 0; n--)
+        route_job(take_first_waiting(r));
 }
 
 void router_wake(struct router *r)
@@ -266,8 +264,7 @@ struct router *router_new(struct event_base *base, struct fleet *fleet,
                           const struct settings *settings, const struct router_listener *listener)
 {
     struct router *r = mem_alloc(sizeof *r);
-    *r = (struct router){
-        .base = base, .fleet = fleet, .settings = settings, .listener = *listener};
+    *r = (struct router){.base = base, .fleet = fleet, .settings = settings, .listener = *listener};
     TAILQ_INIT(&r->waiting);
     rng_seed_from_system(&r->urn.rng);
     r->on_waited = evtimer_new(base, on_waited, r);

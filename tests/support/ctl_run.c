@@ -16,7 +16,7 @@
 
 #include "ctl/client.h"
 #include "ctl/command.h"
-#include "ctl/field.h"
+#include "ctl/member.h"
 #include "tests/support/fake_canaryd.h"
 
 enum { MAX_ARGS = 16 };
@@ -57,9 +57,9 @@ void ctl_assert_state(const struct fake *fake, bool slow, bool canary, const cha
     struct client *c = client_new(fake_url(fake), NULL);
     struct answer a;
     assert_int_equal(client_ask(c, &q, &a, NULL), 0);
-    assert_int_equal(field_true(a.json, "slow"), slow);
-    assert_int_equal(field_true(a.json, "canary"), canary);
-    assert_string_equal(field_text(a.json, "stable", ""), stable);
+    assert_int_equal(member_true(a.json, "slow"), slow);
+    assert_int_equal(member_true(a.json, "canary"), canary);
+    assert_string_equal(member_text(a.json, "stable", ""), stable);
     answer_clear(&a);
     client_free(&c);
 }

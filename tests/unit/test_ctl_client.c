@@ -18,7 +18,7 @@
 
 #include "common/clock.h"
 #include "ctl/client.h"
-#include "ctl/field.h"
+#include "ctl/member.h"
 #include "ctl/url.h"
 #include "tests/support/fake_canaryd.h"
 
@@ -122,7 +122,7 @@ static void test_good_answer(void **state)
     (void)state;
     struct answer a = ask_well(client, "GET", "/admin/status", NULL);
     assert_int_equal(a.status, 200);
-    assert_string_equal(field_text(a.json, "version", ""), "0.1.0");
+    assert_string_equal(member_text(a.json, "version", ""), "0.1.0");
     assert_int_equal(strlen(a.text), a.n);
     answer_clear(&a);
     a = ask_well(client, "POST", "/predict", NULL);
@@ -142,16 +142,16 @@ static void test_what_is_sent(void **state)
     assert_int_equal(client_set_token(c, "secret", NULL), 0);
     struct answer a = ask_well(c, "POST", "/test/echo", body);
     snprintf(authority, sizeof authority, "localhost:%d", fake_port(fake));
-    assert_string_equal(field_text(a.json, "uri", ""), "/prefix/test/echo");
-    assert_true(field_true(a.json, "post"));
-    assert_string_equal(field_text(a.json, "body", ""), "{\"percent\":12.5}");
-    assert_string_equal(field_text(a.json, "Host", ""), authority);
-    assert_string_equal(field_text(a.json, "Content-Type", ""), "application/json");
-    assert_string_equal(field_text(a.json, "Authorization", ""), "Bearer secret");
+    assert_string_equal(member_text(a.json, "uri", ""), "/prefix/test/echo");
+    assert_true(member_true(a.json, "post"));
+    assert_string_equal(member_text(a.json, "body", ""), "{\"percent\":12.5}");
+    assert_string_equal(member_text(a.json, "Host", ""), authority);
+    assert_string_equal(member_text(a.json, "Content-Type", ""), "application/json");
+    assert_string_equal(member_text(a.json, "Authorization", ""), "Bearer secret");
     answer_clear(&a);
     a = ask_well(c, "POST", "/test/echo", NULL);
-    assert_string_equal(field_text(a.json, "Content-Length", ""), "0");
-    assert_string_equal(field_text(a.json, "Content-Type", "none"), "none");
+    assert_string_equal(member_text(a.json, "Content-Length", ""), "0");
+    assert_string_equal(member_text(a.json, "Content-Type", "none"), "none");
     answer_clear(&a);
     cJSON_Delete(body);
     client_free(&c);
@@ -160,7 +160,7 @@ static void test_what_is_sent(void **state)
 static double peer_port(void)
 {
     struct answer a = ask_well(client, "GET", "/test/peer", NULL);
-    double port = field_number_or(a.json, "port", -1);
+    double port = member_number_or(a.json, "port", -1);
     answer_clear(&a);
     return port;
 }
@@ -179,7 +179,7 @@ static void test_problem(void **state)
     (void)state;
     struct answer a = ask_well(client, "POST", "/test/problem", NULL);
     assert_int_equal(a.status, 409);
-    assert_string_equal(field_text(a.json, "code", ""), "canary-active");
+    assert_string_equal(member_text(a.json, "code", ""), "canary-active");
     answer_clear(&a);
     a = ask_well(client, "GET", "/nowhere", NULL);
     assert_int_equal(a.status, 404);

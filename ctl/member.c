@@ -2,17 +2,17 @@
  *
  * Tolerant members; see field.h.
  */
-#include "ctl/field.h"
+#include "ctl/member.h"
 
 #include "common/jsonx.h"
 
-const char *field_text(const cJSON *object, const char *name, const char *otherwise)
+const char *member_text(const cJSON *object, const char *name, const char *otherwise)
 {
     const cJSON *item = jsonx_member(object, name);
     return cJSON_IsString(item) ? item->valuestring : otherwise;
 }
 
-bool field_number(const cJSON *object, const char *name, double *value)
+bool member_number(const cJSON *object, const char *name, double *value)
 {
     const cJSON *item = jsonx_member(object, name);
     if (!cJSON_IsNumber(item))
@@ -21,24 +21,24 @@ bool field_number(const cJSON *object, const char *name, double *value)
     return true;
 }
 
-double field_number_or(const cJSON *object, const char *name, double otherwise)
+double member_number_or(const cJSON *object, const char *name, double otherwise)
 {
-    field_number(object, name, &otherwise);
+    member_number(object, name, &otherwise);
     return otherwise;
 }
 
-bool field_true(const cJSON *object, const char *name)
+bool member_true(const cJSON *object, const char *name)
 {
     return cJSON_IsTrue(jsonx_member(object, name));
 }
 
-const cJSON *field_object(const cJSON *object, const char *name)
+const cJSON *member_object(const cJSON *object, const char *name)
 {
     const cJSON *item = jsonx_member(object, name);
     return cJSON_IsObject(item) ? item : NULL;
 }
 
-const cJSON *field_array(const cJSON *object, const char *name)
+const cJSON *member_array(const cJSON *object, const char *name)
 {
     const cJSON *item = jsonx_member(object, name);
     return cJSON_IsArray(item) ? item : NULL;
