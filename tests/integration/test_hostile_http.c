@@ -90,8 +90,7 @@ static bool is_allowed(const cJSON *allowed, int status)
 {
     const cJSON *item;
     bool found = false;
-    cJSON_ArrayForEach(item, allowed)
-    {
+    cJSON_ArrayForEach(item, allowed) {
         found = found || (cJSON_IsString(item) ? status == 0 : item->valueint == status);
     }
     return found;
@@ -130,8 +129,7 @@ static bool expect_answers(struct http *h, const cJSON *one, bool *closes)
     bool to_head = strncmp(text_of(one, "raw"), "HEAD ", 5) == 0;
     bool go_on = true;
     const cJSON *allowed;
-    cJSON_ArrayForEach(allowed, jsonx_member(one, "answers"))
-    {
+    cJSON_ArrayForEach(allowed, jsonx_member(one, "answers")) {
         struct http_answer a = {0};
         struct err e = {0};
         if (!go_on)
@@ -183,8 +181,7 @@ static void test_replay(void **state)
     int n = 0;
     n_complaints = 0;
     const cJSON *one;
-    cJSON_ArrayForEach(one, cases)
-    {
+    cJSON_ArrayForEach(one, cases) {
         if (is_marked(one, "known_gap"))
             print_message("SKIP %s: known gap: %s\n", text_of(one, "name"), text_of(one, "note"));
         if (is_marked(one, "known_gap") || is_marked(one, "slow"))
@@ -210,8 +207,7 @@ static void test_silent_connections(void **state)
     size_t n = 0;
     n_complaints = 0;
     const cJSON *one;
-    cJSON_ArrayForEach(one, cases)
-    {
+    cJSON_ArrayForEach(one, cases) {
         if (!is_marked(one, "slow") || n == 8)
             continue;
         size_t n_bytes = 0;
