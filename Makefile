@@ -55,6 +55,7 @@ TEST_SUPPORT      := $(call objects,tests/support/*.c)
 
 .PHONY: all
 all: $(PROGRAMS) ## build the three programs (the default)
+	@:
 
 $(BUILD)/%.o: %.c Makefile
 	$(call say,CC,$<)

@@ -259,7 +259,7 @@ static void on_rollout_changed(void *arg)
 static void adopt_settings(struct canaryd *d, struct settings *wanted)
 {
     struct settings *old = d->settings;
-    settings_warn_fixed(old, wanted);
+    settings_log_changes(old, wanted);
     d->settings = wanted;
     log_set_level((enum log_level)log_level_parse(wanted->log_level));
     fleet_set_settings(d->fleet, wanted);
@@ -349,6 +349,7 @@ static void look_whether_drained(struct canaryd *d)
     if (!d->fleet_stopped && http_is_drained(d)) {
         d->fleet_stopped = true;
         d->fleet_stopped_ns = clock_mono_ns();
+        router_stop(d->router);
         fleet_stop(d->fleet);
     }
     if (d->fleet_stopped && is_past(d->fleet_stopped_ns, STOP_MS))

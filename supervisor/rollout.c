@@ -166,10 +166,25 @@ static void act_on_canary_setting(struct rollout *r)
         rollout_rollback(r, &by, &e);
 }
 
+/* A share that the deployment itself did not name follows the setting. */
+static void apply_percent(struct rollout *r)
+{
+    double wanted = r->settings->canary_percent;
+    if (r->percent <= 0 || !r->percent_by_settings || r->percent == wanted)
+        return;
+    cJSON *fields = rollout_note_model(rollout_canary_model(r));
+    cJSON_AddNumberToObject(fields, "previous", r->percent);
+    cJSON_AddNumberToObject(fields, "percent", wanted);
+    r->percent = wanted;
+    router_set_share(r->rooms.router, wanted);
+    journal_add(r->rooms.journal, "share-changed", fields);
+}
+
 void rollout_set_settings(struct rollout *r, const struct settings *settings)
 {
     r->settings = settings;
     apply_slowdown(r);
+    apply_percent(r);
     if (r->serving && !r->stopping)
         act_on_canary_setting(r);
 }

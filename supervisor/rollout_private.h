@@ -12,7 +12,7 @@
 /* A deployment on its way to be a canary. */
 struct candidate {
     struct load *load; /* until the model is there */
-    double percent;
+    double percent;    /* 0: whatever canary_percent says */
     const char *by;
     deployed *done; /* NULL: nobody waits for it */
     void *arg;
@@ -26,7 +26,8 @@ struct rollout {
     const char *exporter_program;
     struct rollout_listener listener;
     struct candidate candidate;
-    double percent;
+    double percent;           /* the canary's; 0: none is out */
+    bool percent_by_settings; /* it follows canary_percent */
     int64_t canary_start_ns;
     const char *rolled_back_by; /* without asking, since the last deployment */
     bool slowdown;

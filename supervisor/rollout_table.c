@@ -91,7 +91,7 @@ static int do_load(struct rollout *r, const struct occasion *o)
         .timeout_ms = s->start_timeout_ms,
     };
     r->candidate = (struct candidate){
-        .percent = o->request->percent > 0 ? o->request->percent : s->canary_percent,
+        .percent = o->request->percent,
         .by = o->request->by,
         .done = o->done,
         .arg = o->arg,
@@ -126,7 +126,8 @@ static int do_open_share(struct rollout *r, const struct occasion *o)
 {
     (void)o;
     fleet_move(r->rooms.fleet, ROLE_CANDIDATE, ROLE_CANARY);
-    r->percent = r->candidate.percent;
+    r->percent_by_settings = r->candidate.percent <= 0;
+    r->percent = r->percent_by_settings ? r->settings->canary_percent : r->candidate.percent;
     r->canary_start_ns = clock_wall_ns();
     r->rolled_back_by = NULL;
     judge_begin(r->rooms.judge);

@@ -57,6 +57,7 @@ struct router {
     struct router_listener listener;
     struct urn urn;
     size_t n_features;
+    bool stopping;
     TAILQ_HEAD(job_list, job) waiting;
     struct event *on_waited;
     struct event *on_wake;
@@ -192,6 +193,8 @@ static void route_job(struct job *job)
         ask(job, arm, p);
     else if (all_faulted(job))
         give_up(job, "model-fault", job->fault);
+    else if (job->router->stopping)
+        give_up(job, "unavailable", "canaryd stops");
     else
         wait_for_process(job);
 }
@@ -256,6 +259,13 @@ void router_wake(struct router *r)
     if (stable != NULL)
         r->n_features = proc_n_features(stable);
     event_active(r->on_wake, EV_TIMEOUT, 0);
+}
+
+void router_stop(struct router *r)
+{
+    r->stopping = true;
+    while (!TAILQ_EMPTY(&r->waiting))
+        give_up(take_first_waiting(r), "unavailable", "canaryd stops");
 }
 
 /* --- For the owner ----------------------------------------------------------*/

@@ -60,6 +60,9 @@ int router_predict(struct router *r, const double *features, size_t n, enum rout
 /* A process has become ready: requests that wait are asked. */
 void router_wake(struct router *r);
 
+/* The fleet goes: what waits is given up, and nothing waits from now on. */
+void router_stop(struct router *r);
+
 struct router_counts {
     uint64_t n_requests;
     uint64_t n_answered[N_ARMS];
