@@ -46,6 +46,7 @@ static void reload(struct server *s, const char *config, const char *says)
 
 static void expect_idle_on_v1(struct server *s, pid_t stable)
 {
+    status_wait_state(s, "idle"); /* a missing model is looked for in its own time */
     const struct http_answer *a = status_get(s);
     answer_string_is(a, "state", "idle");
     answer_is_null(a, "canary");
