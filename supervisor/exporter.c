@@ -161,6 +161,13 @@ struct exporter *exporter_start(struct event_base *base, const struct exporter_o
                 name, options->python[0] != '\0' ? options->python : "the setting python");
         return NULL;
     }
+    if (access(options->program, R_OK) < 0) {
+        err_set(e, "python-missing",
+                "%s: the exporter %s is not there; set exporter_program, or deploy the model's "
+                ".json",
+                name, options->program);
+        return NULL;
+    }
     struct exporter *x = mem_alloc(sizeof *x);
     *x = (struct exporter){.listener = *listener,
                            .options = *options,

@@ -21,7 +21,7 @@ struct gateway;
 
 #define GATEWAY_MAX_HEADER_BYTES 16384
 #define GATEWAY_MAX_ADMIN_BYTES  16384
-#define GATEWAY_IDLE_SECONDS     60
+#define GATEWAY_IDLE_SECONDS     10
 
 struct route {
     const char *method; /* "GET" (answers HEAD too) or "POST" */

@@ -513,9 +513,8 @@ static void read_command_line(struct canaryd *d, int argc, char **argv)
         exit(EX_OK);
     d->settings = settings_load(d->cli.config, d->cli.overrides, d->cli.n_overrides, &e);
     if (d->settings == NULL) {
-        bool unknown_option = d->cli.config == NULL && strcmp(e.code, "unknown-setting") == 0;
         fprintf(stderr, "canaryd: %s\n", e.text);
-        exit(unknown_option ? EX_USAGE : EX_CONFIG);
+        exit(strcmp(e.code, "usage") == 0 ? EX_USAGE : EX_CONFIG);
     }
     if (d->cli.check_config) {
         printf("the settings are right\n");

@@ -234,16 +234,30 @@ static const char *name_at(size_t i)
     return table[i].name;
 }
 
-static const struct setting *find(const char *name, struct err *e)
+static const struct setting *find(const char *name)
 {
     for (size_t i = 0; i < N_SETTINGS; i++)
         if (strcmp(table[i].name, name) == 0)
             return &table[i];
-    const char *nearest = nearest_name(name, N_SETTINGS, name_at);
-    err_set(e, "unknown-setting", "unknown setting \"%.64s\"%s%s%s", name,
-            nearest != NULL ? "; did you mean \"" : "", nearest != NULL ? nearest : "",
-            nearest != NULL ? "\"?" : "");
     return NULL;
+}
+
+/* separator: what stands between words where the name was said. */
+static int refuse_unknown(const char *name, const char *code, const char *what, char separator,
+                          struct err *e)
+{
+    const char *nearest = nearest_name(name, N_SETTINGS, name_at);
+    char said[2][MAX_NAME];
+    snprintf(said[0], MAX_NAME, "%s", name);
+    snprintf(said[1], MAX_NAME, "%s", nearest != NULL ? nearest : "");
+    for (int i = 0; i < 2; i++)
+        for (char *p = said[i]; *p != '\0'; p++)
+            *p = *p == '_' ? separator : *p;
+    const char *dashes = separator == '-' ? "--" : "";
+    if (nearest == NULL)
+        return err_set(e, code, "unknown %s \"%s%s\"", what, dashes, said[0]);
+    return err_set(e, code, "unknown %s \"%s%s\"; did you mean \"%s%s\"?", what, dashes, said[0],
+                   dashes, said[1]);
 }
 
 static int apply_object(struct settings *s, const cJSON *root, struct err *e)
@@ -252,8 +266,10 @@ static int apply_object(struct settings *s, const cJSON *root, struct err *e)
         return err_set(e, "bad-setting", "expected an object of settings, got %s",
                        jsonx_type_name(root));
     for (const cJSON *item = root->child; item != NULL; item = item->next) {
-        const struct setting *t = find(item->string, e);
-        if (t == NULL || set_from_json(s, t, item, e) < 0)
+        const struct setting *t = find(item->string);
+        if (t == NULL)
+            return refuse_unknown(item->string, "unknown-setting", "setting", '_', e);
+        if (set_from_json(s, t, item, e) < 0)
             return -1;
     }
     return 0;
@@ -285,12 +301,15 @@ static int apply_override(struct settings *s, const char *override, struct err *
     char name[MAX_NAME];
     size_t n = strcspn(override, "=");
     if (override[n] != '=' || n >= sizeof name)
-        return err_set(e, "bad-setting", "--%.64s: expected --setting=value", override);
+        return err_set(e, "usage", "--%.64s: expected --setting=value; try canaryd --help",
+                       override);
     for (size_t i = 0; i < n; i++)
         name[i] = override[i] == '-' ? '_' : override[i];
     name[n] = '\0';
-    const struct setting *t = find(name, e);
-    return t == NULL ? -1 : set_from_text(s, t, override + n + 1, e);
+    const struct setting *t = find(name);
+    if (t == NULL)
+        return refuse_unknown(name, "usage", "option", '-', e);
+    return set_from_text(s, t, override + n + 1, e);
 }
 
 static void apply_defaults(struct settings *s)
