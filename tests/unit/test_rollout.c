@@ -634,6 +634,20 @@ static void test_reload_supersedes(void **state)
     assert_canary(h, "canary.json");
 }
 
+/* A reload before stable serves is acted on once, not again by the next one. */
+static void test_reload_before_serving(void **state)
+{
+    struct house *h = *state;
+    evil_write("canary.json", "ready");
+    reload(h, "canary.json");
+    house_serve(h);
+    loop_until(h->base, rollout_state(h->rollout) == ROLLOUT_CANARY);
+    pid_t canary = proc_pid(fleet_ready(h->fleet, ROLE_CANARY));
+    reload(h, "canary.json");
+    assert_canary(h, "canary.json");
+    assert_int_equal(proc_pid(fleet_ready(h->fleet, ROLE_CANARY)), canary);
+}
+
 static void test_slowdown(void **state)
 {
     struct house *h = *state;
@@ -744,6 +758,7 @@ int main(void)
         TEST(test_reload),
         TEST(test_reload_does_not_bring_back),
         TEST(test_reload_supersedes),
+        TEST(test_reload_before_serving),
         TEST(test_slowdown),
         TEST(test_nothing_to_serve),
         TEST(test_stop),
