@@ -65,8 +65,9 @@ int fd_read_file(int fd, const char *name, size_t max_bytes, char **bytes, size_
             continue;
         if (k <= 0) {
             free(buffer);
-            return k < 0 ? err_set_errno(e, "file-unreadable", "%s", name)
-                         : err_set(e, "file-unreadable", "%s became shorter while it was read", name);
+            return k < 0
+                       ? err_set_errno(e, "file-unreadable", "%s", name)
+                       : err_set(e, "file-unreadable", "%s became shorter while it was read", name);
         }
         got += (size_t)k;
     }

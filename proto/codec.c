@@ -269,8 +269,7 @@ static bool decode_text(struct codec *c, const msgpack_object *f, struct msg *m)
 
 static bool decode_result(struct codec *c, const msgpack_object *f, struct msg *m)
 {
-    return as_numbers(c, &f[0], WIRE_MAX_ROWS, m) &&
-           as_uint(&f[1], 0, UINT64_MAX, &m->service_ns);
+    return as_numbers(c, &f[0], WIRE_MAX_ROWS, m) && as_uint(&f[1], 0, UINT64_MAX, &m->service_ns);
 }
 
 static const struct {

@@ -38,7 +38,8 @@ struct frame_writer {
     size_t frame;            /* where the open frame's header stands */
 };
 
-void frame_writer_clear(struct frame_writer *w); /* frees the buffer; the struct is all zero again */
+void frame_writer_clear(
+    struct frame_writer *w); /* frees the buffer; the struct is all zero again */
 void frame_begin(struct frame_writer *w);
 void frame_append(struct frame_writer *w, const void *bytes, size_t n);
 void frame_end(struct frame_writer *w);

@@ -29,6 +29,7 @@ enum call_state { CALL_FREE, CALL_WAITING, CALL_EXPIRED };
 struct call {
     enum call_state state;
     uint64_t id;
+    uint32_t n_rows;
     int64_t start_ns;
     int64_t deadline_ns;
     call_done *done;
@@ -158,6 +159,10 @@ static void on_answer(struct channel *c, const struct msg *m, int64_t now)
         break_off(c, "it answered a call that nobody made");
         return;
     }
+    if (m->type == WIRE_RESULT && m->n_numbers != c->calls[i].n_rows) {
+        break_off(c, "it answered with fewer or more outputs than rows");
+        return;
+    }
     bool waiting = c->calls[i].state == CALL_WAITING;
     struct call_result result = {
         .outcome = m->type == WIRE_RESULT ? CALL_OK : CALL_FAULT,
@@ -261,7 +266,8 @@ struct channel *channel_new(struct event_base *base, int fd,
                             const struct channel_listener *listener)
 {
     struct channel *c = mem_alloc(sizeof *c);
-    *c = (struct channel){.fd = fd, .listener = *listener, .codec = codec_new(), .timer_ns = INT64_MAX};
+    *c = (struct channel){
+        .fd = fd, .listener = *listener, .codec = codec_new(), .timer_ns = INT64_MAX};
     frame_reader_init(&c->in, WIRE_MAX_ANSWER_BYTES);
     rng_seed_from_system(&c->rng);
     grow_slots(c);
@@ -311,6 +317,7 @@ void channel_predict(struct channel *c, const double *features, size_t n, uint32
     c->first_free = call->next_free;
     *call = (struct call){.state = CALL_WAITING,
                           .id = (rng_next(&c->rng) << SLOT_BITS) | i,
+                          .n_rows = n_rows,
                           .start_ns = clock_mono_ns(),
                           .deadline_ns = deadline_ns,
                           .done = done,

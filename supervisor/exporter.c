@@ -132,8 +132,19 @@ static int start_child(struct exporter *x, int pickle_fd, struct err *e)
     x->reason_fd = pipe_fds[0];
     fd_set_nonblock(x->reason_fd);
     x->native_fd = memfd_create("canaryd-native", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    const char *const argv[] = {x->options.python, "-I", "-B", x->options.program, "--from-fd", "4",
-                                "--to-fd", "5", "--reason-fd", "3", "--source-name", x->name, NULL};
+    const char *const argv[] = {x->options.python,
+                                "-I",
+                                "-B",
+                                x->options.program,
+                                "--from-fd",
+                                "4",
+                                "--to-fd",
+                                "5",
+                                "--reason-fd",
+                                "3",
+                                "--source-name",
+                                x->name,
+                                NULL};
     struct spawn_request request = {
         .argv = argv, .fds = {pipe_fds[1], pickle_fd, x->native_fd}, .n_fds = 3};
     int rc = x->native_fd < 0 ? err_set_errno(e, "spawn-failed", "memfd_create")
@@ -161,6 +172,13 @@ struct exporter *exporter_start(struct event_base *base, const struct exporter_o
                 "%s: exporting it needs Python with scikit-learn, and %s is not there; install it "
                 "(Debian: apt install python3-sklearn) or deploy the model's .json",
                 name, options->python[0] != '\0' ? options->python : "the setting python");
+        return NULL;
+    }
+    if (access(options->program, R_OK) < 0) {
+        err_set(e, "python-missing",
+                "%s: the exporter %s is not there; set exporter_program, or deploy the model's "
+                ".json",
+                name, options->program);
         return NULL;
     }
     struct exporter *x = mem_alloc(sizeof *x);

@@ -9,7 +9,7 @@
 #include <math.h>
 
 /* Draws of a stratum; nobody lives to see its end, and it fits 64 bits. */
-#define MAX_STRATUM 0x1p62
+#define MAX_STRATUM     0x1p62
 #define WHOLE_TOLERANCE 1e-9 /* 0.1 * 10 is not quite 1 in binary */
 
 void urn_set_share(struct urn *u, double percent)

@@ -1,42 +1,53 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * See loop.h.
+ * Turning an event loop; see loop.h.
  */
 #include "tests/support/loop.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <stdint.h>
 
 #include <cmocka.h>
 #include <event2/event.h>
 
 #include "common/clock.h"
 
-#define PATIENCE_MS 20000
-#define LOOK_MS     20
+#define PATIENCE_NS  (40 * NS_PER_SEC)
+#define TURN_US      5000
+#define SETTLE_TURNS 6
 
-static void turn_once(struct event_base *base, int at_most_ms)
+int64_t loop_deadline(void)
 {
-    struct timeval t = {.tv_sec = at_most_ms / 1000, .tv_usec = at_most_ms % 1000 * 1000};
-    event_base_loopexit(base, &t);
-    event_base_loop(base, EVLOOP_ONCE | EVLOOP_NO_EXIT_ON_EMPTY);
+    return clock_mono_ns() + PATIENCE_NS;
 }
 
-void loop_until(struct event_base *base, const int *count, int wanted)
+static void on_tick(evutil_socket_t fd, short what, void *arg)
 {
-    int64_t end = clock_mono_ns() + PATIENCE_MS * NS_PER_MS;
-    while (*count < wanted) {
-        if (clock_mono_ns() > end)
-            fail_msg("it happened %d times, not %d, within %d ms", *count, wanted, PATIENCE_MS);
-        turn_once(base, LOOK_MS);
+    (void)fd, (void)what, (void)arg;
+}
+
+static void turn(struct event_base *base)
+{
+    const struct timeval t = {.tv_usec = TURN_US};
+    struct event *tick = evtimer_new(base, on_tick, NULL);
+    evtimer_add(tick, &t);
+    event_base_loop(base, EVLOOP_ONCE);
+    event_free(tick);
+}
+
+void loop_turn(struct event_base *base, int64_t end_ns, const char *what, const char *file,
+               int line)
+{
+    turn(base);
+    if (clock_mono_ns() > end_ns) {
+        print_error("waited in vain for: %s\n", what);
+        _fail(file, line);
     }
 }
 
-void loop_for(struct event_base *base, int ms)
+void loop_settle(struct event_base *base)
 {
-    int64_t end = clock_mono_ns() + ms * NS_PER_MS;
-    while (clock_mono_ns() < end)
-        turn_once(base, LOOK_MS);
+    for (int i = 0; i < SETTLE_TURNS; i++)
+        turn(base);
 }

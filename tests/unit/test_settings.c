@@ -186,30 +186,33 @@ static void test_files_that_are_none(void **state)
     assert_string_equal(e.code, "file-too-large");
 }
 
-static int change_two(void *arg)
+static int change_three(void *arg)
 {
-    static const char *const overrides[] = {"listen=127.0.0.1:9", "alpha=0.01", "max-body-bytes=9"};
+    static const char *const overrides[] = {"listen=127.0.0.1:9", "alpha=0.01", "hang-ms=9000"};
     struct settings *now = settings_load(NULL, NULL, 0, NULL);
     struct settings *wanted = settings_load(NULL, overrides, 3, NULL);
     (void)arg;
-    log_init("test", LOG_LEVEL_WARN);
-    settings_warn_fixed(now, now);
-    settings_warn_fixed(now, wanted);
+    log_init("test", LOG_LEVEL_INFO);
+    settings_log_changes(now, now);
+    settings_log_changes(now, wanted);
     settings_free(&now);
     settings_free(&wanted);
     return 0;
 }
 
-static void test_fixed_settings_are_warned_of(void **state)
+static void test_changes_are_told_with_their_scope(void **state)
 {
     char said[2048];
     (void)state;
-    assert_int_equal(child_run(change_two, NULL, said, sizeof said), 0);
-    assert_non_null(strstr(said, "setting listen changed; it takes effect at the next start\n"));
-    assert_non_null(strstr(said, "setting max_body_bytes changed"));
-    assert_null(strstr(said, "alpha"));
-    char *first = strchr(said, '\n');
-    assert_ptr_equal(strchr(first + 1, '\n'), strrchr(said, '\n')); /* two lines */
+    assert_int_equal(child_run(change_three, NULL, said, sizeof said), 0);
+    assert_non_null(strstr(said, "setting listen: \"127.0.0.1:8000\" -> \"127.0.0.1:9\", "
+                                 "at the next start\n"));
+    assert_non_null(strstr(said, "setting alpha: 0.05 -> 0.01, from the next deployment on\n"));
+    assert_non_null(strstr(said, "setting hang_ms: 2000 -> 9000, at once\n"));
+    int n_lines = 0;
+    for (const char *p = said; *p != '\0'; p++)
+        n_lines += *p == '\n';
+    assert_int_equal(n_lines, 3);
 }
 
 static char *help_text(void)
@@ -290,7 +293,7 @@ int main(void)
         CASE(test_who_wins),
         CASE(test_refusals),
         CASE(test_files_that_are_none),
-        CASE(test_fixed_settings_are_warned_of),
+        CASE(test_changes_are_told_with_their_scope),
         CASE(test_json_and_help),
         CASE(test_the_sample_file),
     };

@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Who gets a request, what becomes of it when that fails, and what is a sample:
+ * with real processes, good and evil.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "common/clock.h"
+#include "supervisor/settings.h"
+#include "tests/support/house.h"
+
+#define MAX_ASKED 400
+
+static struct asked asked[MAX_ASKED];
+
+static int setup(void **state)
+{
+    int rc = house_setup(state);
+    struct house *h = *state;
+    h->without_rollout = true;
+    h->settings->crash_limit = 1000; /* a canary's deaths are not the matter here */
+    return rc;
+}
+
+/* Stable and a canary that has half of the traffic. */
+static void open_house(struct house *h, const char *stable, const char *canary)
+{
+    house_start_evil(h, ROLE_STABLE, stable);
+    house_start_evil(h, ROLE_CANARY, canary);
+    router_set_share(h->router, 50);
+}
+
+/* --- The split --------------------------------------------------------------*/
+
+static const struct {
+    double percent;
+    int n_requests;
+    int n_canary;
+} splits[] = {
+    {10, 200, 20}, {25, 100, 25}, {50, 20, 10}, {15, 100, 15}, {1, 300, 3}, {0, 50, 0},
+};
+
+static void check_split(struct house *h, double percent, int n, int n_canary)
+{
+    int by_canary = 0;
+    h->n_samples[ARM_STABLE] = h->n_samples[ARM_CANARY] = 0;
+    router_set_share(h->router, percent);
+    house_ask_all(h, asked, n, ROUTING_BY_LOT);
+    for (int i = 0; i < n; i++) {
+        assert_string_equal(asked[i].code, "");
+        assert_true(asked[i].output == 7.5);
+        by_canary += asked[i].arm == ARM_CANARY;
+    }
+    assert_int_equal(by_canary, n_canary);
+    assert_int_equal(h->n_samples[ARM_CANARY], n_canary);
+    assert_int_equal(h->n_samples[ARM_STABLE], n - n_canary);
+}
+
+static void test_split_is_exact(void **state)
+{
+    struct house *h = *state;
+    open_house(h, "ready", "ready");
+    for (size_t i = 0; i < sizeof splits / sizeof splits[0]; i++)
+        check_split(h, splits[i].percent, splits[i].n_requests, splits[i].n_canary);
+    assert_int_equal(router_counts(h->router)->n_retried, 0);
+    assert_int_equal(router_counts(h->router)->n_fallbacks, 0);
+    assert_int_equal(router_counts(h->router)->n_in_flight, 0);
+}
+
+static void test_answer_names_its_version(void **state)
+{
+    struct house *h = *state;
+    open_house(h, "ready", "ready");
+    house_ask_all(h, asked, 1, ROUTING_TO_CANARY);
+    assert_memory_equal(asked[0].version, "canary@", strlen("canary@"));
+    house_ask_all(h, asked, 1, ROUTING_TO_STABLE);
+    assert_memory_equal(asked[0].version, "stable@", strlen("stable@"));
+}
+
+/* --- What a canary fails, stable answers ------------------------------------*/
+
+static const struct {
+    const char *canary;
+    int try_ms; /* 0: for ever */
+} canaries[] = {
+    {"ready fault", 0},
+    {"ready hang", 40},
+    {"ready die", 0},
+    {"ready double", 0},
+};
+
+static void test_what_a_canary_fails_stable_answers(void **state)
+{
+    struct house *h = *state;
+    house_start_evil(h, ROLE_STABLE, "ready");
+    router_set_share(h->router, 50);
+    for (size_t i = 0; i < sizeof canaries / sizeof canaries[0]; i++) {
+        struct router_counts before = *router_counts(h->router);
+        h->settings->try_deadline_ms = canaries[i].try_ms > 0 ? canaries[i].try_ms : 60000;
+        house_start_evil(h, ROLE_CANARY, canaries[i].canary);
+        h->n_samples[ARM_STABLE] = 0;
+        house_ask_all(h, asked, 10, ROUTING_BY_LOT);
+        for (int k = 0; k < 10; k++)
+            if (asked[k].code[0] != '\0' || asked[k].arm != ARM_STABLE)
+                fail_msg("%s: %s", canaries[i].canary, asked[k].text);
+        assert_int_equal(h->n_samples[ARM_CANARY], 0);
+        assert_int_equal(h->n_samples[ARM_STABLE], 5); /* a second try is none */
+        assert_int_equal(router_counts(h->router)->n_fallbacks - before.n_fallbacks, 5);
+        assert_true(router_counts(h->router)->n_failed == 0);
+        fleet_kill(h->fleet, ROLE_CANARY, "the next one comes");
+    }
+}
+
+/* Stable's trouble is the canary's to help with, too. */
+static void test_canary_answers_for_stable(void **state)
+{
+    struct house *h = *state;
+    open_house(h, "ready fault", "ready");
+    house_ask_all(h, asked, 10, ROUTING_TO_STABLE);
+    for (int i = 0; i < 10; i++)
+        assert_int_equal(asked[i].arm, ARM_CANARY);
+    assert_int_equal(router_counts(h->router)->n_retried, 10);
+    assert_int_equal(h->n_samples[ARM_STABLE] + h->n_samples[ARM_CANARY], 0);
+}
+
+/* --- Forced routing ---------------------------------------------------------*/
+
+static void test_forced_routing_is_never_a_sample(void **state)
+{
+    struct house *h = *state;
+    open_house(h, "ready", "ready");
+    house_ask_all(h, asked, 20, ROUTING_TO_CANARY);
+    for (int i = 0; i < 20; i++)
+        assert_int_equal(asked[i].arm, ARM_CANARY);
+    house_ask_all(h, asked, 20, ROUTING_TO_STABLE);
+    for (int i = 0; i < 20; i++)
+        assert_int_equal(asked[i].arm, ARM_STABLE);
+    assert_int_equal(h->n_samples[ARM_STABLE] + h->n_samples[ARM_CANARY], 0);
+}
+
+static void test_forced_to_a_canary_that_is_not_there(void **state)
+{
+    struct house *h = *state;
+    house_start_evil(h, ROLE_STABLE, "ready");
+    house_ask_all(h, asked, 3, ROUTING_TO_CANARY);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(asked[i].arm, ARM_STABLE);
+}
+
+/* --- Errors -----------------------------------------------------------------*/
+
+static void assert_error(const struct asked *a, const char *code, const char *says)
+{
+    if (strcmp(a->code, code) != 0 || strstr(a->text, says) == NULL)
+        fail_msg("%s: \"%s\", expected %s: \"%s\"", a->code, a->text, code, says);
+}
+
+static void test_all_models_fault(void **state)
+{
+    struct house *h = *state;
+    house_start_evil(h, ROLE_STABLE, "ready fault");
+    house_ask_all(h, asked, 1, ROUTING_BY_LOT);
+    assert_error(&asked[0], "model-fault", EVIL_FAULT);
+    house_start_evil(h, ROLE_CANARY, "ready fault");
+    house_ask_all(h, asked, 1, ROUTING_TO_CANARY);
+    assert_error(&asked[0], "model-fault", EVIL_FAULT);
+    assert_int_equal(router_counts(h->router)->n_failed, 2);
+    assert_int_equal(router_counts(h->router)->n_retried, 1);
+}
+
+static void test_poison(void **state)
+{
+    struct house *h = *state;
+    house_start_evil(h, ROLE_STABLE, "ready die");
+    house_ask_all(h, asked, 1, ROUTING_BY_LOT);
+    assert_error(&asked[0], "poison-request", "three workers died");
+    loop_until(h->base, h->n_buried == 3);
+    loop_settle(h->base);
+    assert_int_equal(h->n_buried, 3); /* not one more */
+}
+
+static void test_deadline(void **state)
+{
+    struct house *h = *state;
+    h->settings->predict_deadline_ms = 150;
+    h->settings->try_deadline_ms = 20;
+    house_start_evil(h, ROLE_STABLE, "ready hang");
+    int64_t began = clock_mono_ns();
+    house_ask_all(h, asked, 2, ROUTING_BY_LOT);
+    assert_error(&asked[0], "deadline", "predict_deadline_ms");
+    assert_error(&asked[1], "deadline", "predict_deadline_ms");
+    assert_true(clock_mono_ns() - began >= 150 * NS_PER_MS);
+    assert_true(router_counts(h->router)->n_retried >= 2); /* it was not one try */
+}
+
+static void test_overloaded(void **state)
+{
+    struct house *h = *state;
+    const double features[EVIL_FEATURES] = {0};
+    struct err e = {0};
+    h->settings->max_in_flight = 2;
+    house_start_evil(h, ROLE_STABLE, "ready hang");
+    house_ask(h, &asked[0], ROUTING_BY_LOT);
+    house_ask(h, &asked[1], ROUTING_BY_LOT);
+    assert_int_equal(
+        router_predict(h->router, features, EVIL_FEATURES, ROUTING_BY_LOT, NULL, NULL, &e), -1);
+    assert_string_equal(e.code, "overloaded");
+    assert_non_null(strstr(e.text, "max_in_flight is 2"));
+    assert_int_equal(router_counts(h->router)->n_overloaded, 1);
+    assert_int_equal(router_counts(h->router)->n_requests, 2);
+    fleet_kill(h->fleet, ROLE_STABLE, "the test is over");
+    house_start_evil(h, ROLE_STABLE, "ready");
+    house_await(h, asked, 2);
+    assert_int_equal(router_counts(h->router)->n_in_flight, 0);
+}
+
+/* --- Waiting ----------------------------------------------------------------*/
+
+static void test_waits_while_nobody_is_ready(void **state)
+{
+    struct house *h = *state;
+    for (int i = 0; i < 10; i++)
+        house_ask(h, &asked[i], ROUTING_BY_LOT);
+    loop_settle(h->base);
+    assert_int_equal(router_counts(h->router)->n_waiting, 10);
+    assert_int_equal(router_n_features(h->router), 0);
+    house_start_evil(h, ROLE_STABLE, "ready");
+    house_await(h, asked, 10);
+    for (int i = 0; i < 10; i++)
+        assert_string_equal(asked[i].code, "");
+    assert_int_equal(router_counts(h->router)->n_waiting, 0);
+    assert_int_equal(router_n_features(h->router), EVIL_FEATURES);
+}
+
+static void test_waiting_has_a_deadline(void **state)
+{
+    struct house *h = *state;
+    h->settings->predict_deadline_ms = 40;
+    house_ask_all(h, asked, 3, ROUTING_BY_LOT);
+    for (int i = 0; i < 3; i++)
+        assert_error(&asked[i], "unavailable", "no worker became ready");
+    assert_int_equal(router_counts(h->router)->n_waiting, 0);
+}
+
+/* The one in front may wait longer than those behind it. */
+static void test_waiting_deadlines_in_any_order(void **state)
+{
+    struct house *h = *state;
+    house_ask(h, &asked[0], ROUTING_BY_LOT);
+    h->settings->predict_deadline_ms = 40;
+    house_ask(h, &asked[1], ROUTING_BY_LOT);
+    house_ask(h, &asked[2], ROUTING_BY_LOT);
+    house_await(h, asked + 1, 2);
+    assert_error(&asked[1], "unavailable", "no worker became ready");
+    assert_int_equal(asked[0].n_done, 0);
+    assert_int_equal(router_counts(h->router)->n_waiting, 1);
+    house_start_evil(h, ROLE_STABLE, "ready");
+    house_await(h, asked, 1);
+    assert_string_equal(asked[0].code, "");
+}
+
+/* A canary of other inputs can't be asked, and does not keep others from it. */
+static void test_wakes_all_that_wait(void **state)
+{
+    struct house *h = *state;
+    for (int i = 0; i < 10; i++)
+        house_ask(h, &asked[i], ROUTING_BY_LOT);
+    house_start_evil(h, ROLE_CANARY, "ready=3");
+    loop_settle(h->base);
+    assert_int_equal(router_counts(h->router)->n_waiting, 10);
+    house_start_evil(h, ROLE_STABLE, "ready");
+    house_await(h, asked, 10);
+    for (int i = 0; i < 10; i++)
+        assert_int_equal(asked[i].arm, ARM_STABLE);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, house_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_split_is_exact),
+        TEST(test_answer_names_its_version),
+        TEST(test_forced_routing_is_never_a_sample),
+        TEST(test_forced_to_a_canary_that_is_not_there),
+        TEST(test_what_a_canary_fails_stable_answers),
+        TEST(test_canary_answers_for_stable),
+        TEST(test_all_models_fault),
+        TEST(test_poison),
+        TEST(test_deadline),
+        TEST(test_overloaded),
+        TEST(test_waits_while_nobody_is_ready),
+        TEST(test_waiting_has_a_deadline),
+        TEST(test_waiting_deadlines_in_any_order),
+        TEST(test_wakes_all_that_wait),
+    };
+    return cmocka_run_group_tests_name("router", tests, NULL, NULL);
+}
