@@ -160,6 +160,8 @@ static void act_on_canary_setting(struct rollout *r)
         return;
     free(r->canary_setting);
     r->canary_setting = mem_strdup(wanted);
+    if (!r->serving || r->stopping) /* stable_up deploys it when its time comes */
+        return;
     if (wanted[0] != '\0')
         deploy_setting(r, "reload");
     else if (r->state != ROLLOUT_IDLE)
@@ -185,8 +187,7 @@ void rollout_set_settings(struct rollout *r, const struct settings *settings)
     r->settings = settings;
     apply_slowdown(r);
     apply_percent(r);
-    if (r->serving && !r->stopping)
-        act_on_canary_setting(r);
+    act_on_canary_setting(r);
 }
 
 static void on_stable_loaded(void *arg, struct modelref *model, const struct err *why)

@@ -34,7 +34,6 @@ static struct chores *chores;
 static struct loader *loader;
 static char dir[SCRATCH_PATH_SIZE];
 static char python[SCRATCH_PATH_SIZE];
-static char exporter[SCRATCH_PATH_SIZE];
 
 static struct {
     int n_done;
@@ -69,7 +68,6 @@ static int setup(void **state)
     for (size_t i = 0; i < sizeof models / sizeof models[0]; i++)
         write_model(models[i]);
     script_write(python, "python", "printf 'native ' >&5; cat /proc/self/fd/4 >&5");
-    script_write(exporter, "export.py", "");
     base = event_base_new();
     chores = chores_new(base);
     loader = loader_new(base, chores);
@@ -95,7 +93,7 @@ static struct load *start(const char *path, const char *sha256)
     snprintf(copy, sizeof copy, "%s", path);
     const struct load_options options = {.model_dir = model_dir,
                                          .python = interpreter,
-                                         .exporter_program = exporter,
+                                         .exporter_program = "models/export.py",
                                          .max_model_bytes = 100,
                                          .timeout_ms = PATIENCE_MS};
     struct load *load = loader_start(loader, &options, copy, sha256, on_loaded, NULL);
