@@ -214,23 +214,6 @@ static void test_several_at_once(void **state)
     assert_false(loader_is_busy(loader));
 }
 
-static void look_whether_idle(evutil_socket_t fd, short what, void *arg)
-{
-    int *idle = arg;
-    (void)fd, (void)what;
-    *idle = !loader_is_busy(loader);
-}
-
-static void wait_until_idle(void)
-{
-    const struct timeval every = {.tv_usec = 1000};
-    int idle = 0;
-    struct event *look = event_new(base, -1, EV_PERSIST, look_whether_idle, &idle);
-    event_add(look, &every);
-    loop_until(base, idle >= 1);
-    event_free(look);
-}
-
 /* Each script leaves a mark that it ran, and hangs. */
 static void write_hanging_python(char mark[SCRATCH_PATH_SIZE])
 {
@@ -250,34 +233,20 @@ static void test_cancel_before_the_export(void **state)
     loader_cancel(start("m.joblib", NULL));
     loader_cancel(start("m.json", NULL));
     loader_cancel(start("none.json", NULL));
-    wait_until_idle();
+    loop_until(base, !loader_is_busy(loader));
     assert_int_equal(heard.n_done, 0);
     assert_int_equal(access(mark, F_OK), -1);
 }
 
-static void look_for_mark(evutil_socket_t fd, short what, void *arg)
-{
-    char mark[SCRATCH_PATH_SIZE];
-    int *found = arg;
-    (void)fd, (void)what;
-    scratch_path(mark, "mark");
-    *found = access(mark, F_OK) == 0;
-}
-
 static void test_cancel_during_the_export(void **state)
 {
-    const struct timeval every = {.tv_usec = 1000};
     char mark[SCRATCH_PATH_SIZE];
-    int found = 0;
     (void)state;
     write_hanging_python(mark);
     struct load *running = start("m.joblib", NULL);
-    struct event *look = event_new(base, -1, EV_PERSIST, look_for_mark, &found);
-    event_add(look, &every);
-    loop_until(base, found >= 1);
-    event_free(look);
+    loop_until(base, access(mark, F_OK) == 0);
     loader_cancel(running);
-    wait_until_idle();
+    loop_until(base, !loader_is_busy(loader));
     assert_int_equal(heard.n_done, 0);
 }
 

@@ -217,14 +217,12 @@ static void test_descriptors_in_each_others_way(void **state)
 
 static void test_surroundings(void **state)
 {
-    static const char *const lines[] = {
+    static const char all_variables[] =
         "env PATH=/usr/local/bin:/usr/bin:/bin\nenv LANG=C.UTF-8\nenv OMP_NUM_THREADS=1\n"
-        "env OPENBLAS_NUM_THREADS=1\narg one\narg two words\narg \n",
-        "no_new_privs 1\n",
-        "death signal 9\n",
-        "core 0 0\n",
-        "stdin /dev/null\n",
-        "signals 0\n",
+        "env OPENBLAS_NUM_THREADS=1\narg one\narg two words\narg \n";
+    static const char *const lines[] = {
+        all_variables, "no_new_privs 1\n",  "death signal 9\n",
+        "core 0 0\n",  "stdin /dev/null\n", "signals 0\n",
     };
     sigset_t mask, before;
     int fds[] = {new_file("")};
