@@ -9,6 +9,9 @@ WERROR  ?= 1
 PYTHON  ?= 1
 PORT    ?= 8000
 V       ?= 0
+ifeq ($(MAKELEVEL),0)
+MAKEFLAGS += -j$(shell nproc 2>/dev/null || echo 2)
+endif
 
 CC      ?= cc
 OPT     ?= -O2 -g
@@ -54,6 +57,7 @@ TEST_SUPPORT      := $(filter-out $(EVIL_WORKER).o,$(call objects,tests/support/
 
 .PHONY: all
 all: $(PROGRAMS) ## build the three programs (the default)
+	@:
 
 $(BUILD)/%.o: %.c Makefile
 	$(call say,CC,$<)
@@ -76,12 +80,100 @@ $(BUILD)/tests/%: $(BUILD)/tests/%.o $(TEST_SUPPORT) $(BUILD)/tests/all.a
 	$(call say,LD,$@)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $< $(TEST_SUPPORT) $(BUILD)/tests/all.a $(LDLIBS) -lcmocka
 
-.PHONY: unit integration
-unit: $(UNIT_TESTS) $(EVIL_WORKER) $(BUILD)/canary-worker ## run the unit tests alone
-	@tests/run.sh $(UNIT_TESTS)
+# --- Using it -----------------------------------------------------------------
+
+.PHONY: deps run demo
+deps:
+	@etc/install-deps.sh build $(if $(filter 1,$(PYTHON)),python)
+
+# Libraries may only have come by `deps`, so the build is a make of its own.
+run: deps ## install what is missing, build, serve on http://localhost:$(PORT)
+	@$(MAKE) --no-print-directory all
+	@exec $(BUILD)/canaryd --listen=127.0.0.1:$(PORT) $(if $(filter 1,$(PYTHON)),,--python=) $(ARGS)
+
+demo: deps ## install, build, and play the whole workflow against a server of its own
+	@$(MAKE) --no-print-directory all
+	@etc/demo.sh $(BUILD) $(ARGS)
+
+# --- Testing it ---------------------------------------------------------------
+
+.PHONY: test check unit integration lint format coverage
+test: ## install, build, and run every test
+	@etc/install-deps.sh build test $(if $(filter 1,$(PYTHON)),python)
+	@$(MAKE) --no-print-directory check
+
+check: $(PROGRAMS) $(EVIL_WORKER) $(UNIT_TESTS) $(INTEGRATION_TESTS)
+	@CANARYD_BUILD=$(BUILD) tests/run.sh $(UNIT_TESTS) $(INTEGRATION_TESTS)
+
+unit: $(PROGRAMS) $(EVIL_WORKER) $(UNIT_TESTS) ## run the unit tests alone
+	@CANARYD_BUILD=$(BUILD) tests/run.sh $(UNIT_TESTS)
 
 integration: $(PROGRAMS) $(INTEGRATION_TESTS) ## run the integration tests alone
 	@CANARYD_BUILD=$(BUILD) tests/run.sh $(INTEGRATION_TESTS)
+
+SOURCES := $(wildcard common/*.c proto/*.c judge/*.c supervisor/*.c worker/*.c ctl/*.c)
+TESTS_C := $(wildcard tests/*/*.c)
+HEADERS := $(wildcard common/*.h proto/*.h judge/*.h supervisor/*.h worker/*.h ctl/*.h tests/*/*.h)
+TIDY    := $(addprefix $(BUILD)/tidy/,$(addsuffix .ok,$(SOURCES)))
+
+lint: ## format, direction of includes, cppcheck, clang-tidy
+	@etc/install-deps.sh build test lint
+	@$(MAKE) --no-print-directory lint-all
+
+.PHONY: lint-all lint-format lint-includes lint-cppcheck
+lint-all: lint-format lint-includes lint-cppcheck $(TIDY)
+	@echo "lint: clean"
+
+lint-format:
+	$(call say,FMT,all sources)
+	$(Q)clang-format --dry-run -Werror $(SOURCES) $(TESTS_C) $(HEADERS)
+
+lint-includes:
+	$(call say,INC,direction of includes)
+	$(Q)tests/lint-includes.sh
+
+lint-cppcheck:
+	$(call say,CPP,cppcheck)
+	@mkdir -p $(BUILD)/cppcheck
+	$(Q)cppcheck --quiet --error-exitcode=1 --inline-suppr --std=c11 --language=c -j2 \
+	    --enable=warning,performance,portability --cppcheck-build-dir=$(BUILD)/cppcheck \
+	    -I. -D_GNU_SOURCE -DCANARYD_VERSION='""' --include=tests/lint-macros.h $(SOURCES)
+
+$(BUILD)/tidy/%.ok: % .clang-tidy $(HEADERS)
+	$(call say,TIDY,$<)
+	@mkdir -p $(@D)
+	$(Q)clang-tidy --quiet $< -- $(CPPFLAGS) -std=c17 2>$@.log >$@.out || { cat $@.out $@.log; exit 1; }
+	@touch $@
+
+format: ## lay the sources out
+	clang-format -i $(SOURCES) $(TESTS_C) $(HEADERS)
+
+coverage: ## line coverage of the tests, by gcov
+	@$(MAKE) --no-print-directory BUILD=build/coverage OPT='-O0 -g --coverage' LDFLAGS=--coverage test
+	@tests/coverage.sh build/coverage
+
+# --- Installing it ------------------------------------------------------------
+
+.PHONY: install clean help
+install: all ## copy the programs and their files to $(DESTDIR)$(PREFIX)
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/canaryd $(DESTDIR)$(PREFIX)/share/man/man1 \
+	    $(DESTDIR)$(PREFIX)/share/man/man8 $(DESTDIR)$(PREFIX)/lib/systemd/system $(DESTDIR)/etc/canaryd
+	install -m 755 $(PROGRAMS) $(DESTDIR)$(PREFIX)/bin
+	install -m 755 models/export.py models/train.py $(DESTDIR)$(PREFIX)/share/canaryd
+	install -m 644 models/model_v1.json models/model_v2.json models/model_v2.joblib models/FORMAT.md \
+	    $(DESTDIR)$(PREFIX)/share/canaryd
+	install -m 644 docs/man/canaryctl.1 $(DESTDIR)$(PREFIX)/share/man/man1
+	install -m 644 docs/man/canaryd.8 $(DESTDIR)$(PREFIX)/share/man/man8
+	sed 's|@PREFIX@|$(PREFIX)|' etc/canaryd.service >$(DESTDIR)$(PREFIX)/lib/systemd/system/canaryd.service
+	test -e $(DESTDIR)/etc/canaryd/canaryd.json || install -m 644 etc/canaryd.json $(DESTDIR)/etc/canaryd
+
+clean: ## remove what was built
+	rm -rf build
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14 | \
+	    sed 's/$$(PORT)/$(PORT)/; s|$$(DESTDIR)$$(PREFIX)|$(PREFIX)|'
+	@echo "settings:     BUILD=dir SAN=address,undefined WERROR=0 PYTHON=0 PORT=8000 ARGS='--canary-percent=5' V=1"
 
 .SECONDARY:
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -64,8 +65,9 @@ int fd_read_file(int fd, const char *name, size_t max_bytes, char **bytes, size_
             continue;
         if (k <= 0) {
             free(buffer);
-            return k < 0 ? err_set_errno(e, "file-unreadable", "%s", name)
-                         : err_set(e, "file-unreadable", "%s became shorter while it was read", name);
+            return k < 0
+                       ? err_set_errno(e, "file-unreadable", "%s", name)
+                       : err_set(e, "file-unreadable", "%s became shorter while it was read", name);
         }
         got += (size_t)k;
     }
@@ -74,16 +76,29 @@ int fd_read_file(int fd, const char *name, size_t max_bytes, char **bytes, size_
     return 0;
 }
 
+/* mkdir(2) that is content with a directory already there. */
+static int make_one_dir(const char *path, unsigned mode)
+{
+    struct stat st;
+    if (mkdir(path, (mode_t)mode) == 0)
+        return 0;
+    if (errno != EEXIST || stat(path, &st) < 0)
+        return -1;
+    errno = ENOTDIR;
+    return S_ISDIR(st.st_mode) ? 0 : -1;
+}
+
 int dir_create(const char *path, unsigned mode, struct err *e)
 {
     char *copy = mem_strdup(path);
     int rc = 0;
-    for (char *p = copy + 1; rc == 0; p++) {
-        if (*p != '/' && *p != '\0')
+    for (char *p = copy; rc == 0; p++) {
+        bool is_root = p == copy && *p == '/';
+        if (is_root || (*p != '/' && *p != '\0'))
             continue;
         char end = *p;
         *p = '\0';
-        if (mkdir(copy, (mode_t)mode) < 0 && errno != EEXIST)
+        if (make_one_dir(copy, mode) < 0)
             rc = err_set_errno(e, "cannot-create", "directory %s", copy);
         *p = end;
         if (end == '\0')

@@ -25,7 +25,7 @@ size_t histogram_bucket(uint64_t ns)
 double histogram_midpoint(size_t bucket)
 {
     assert(bucket < HISTOGRAM_BUCKETS);
-    if (bucket < 2 * SUB_BUCKETS)
+    if (bucket < 2 * (size_t)SUB_BUCKETS)
         return (double)bucket;
     size_t shift = bucket / SUB_BUCKETS - 1;
     uint64_t low = (uint64_t)(bucket - shift * SUB_BUCKETS) << shift;

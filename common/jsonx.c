@@ -307,7 +307,7 @@ static int after_value(struct scan *s)
 
 int jsonx_check(const char *text, size_t n, struct err *e)
 {
-    struct err unused;
+    struct err unused = {0};
     struct scan s = {.text = text, .p = text, .end = text + n, .e = e != NULL ? e : &unused};
     int more = 1;
     skip_blanks(&s);
@@ -334,12 +334,12 @@ static int check_unique_keys(const cJSON *object, struct err *e)
         n++;
     if (n < 2)
         return 0;
-    const cJSON **members = mem_array(n, sizeof(*members));
+    const cJSON **members = mem_array(n, sizeof(const cJSON *));
     size_t i = 0;
     int rc = 0;
     for (const cJSON *m = object->child; m != NULL; m = m->next)
         members[i++] = m;
-    qsort(members, n, sizeof(*members), compare_keys);
+    qsort(members, n, sizeof(const cJSON *), compare_keys);
     for (i = 1; i < n && rc == 0; i++)
         if (strcmp(members[i - 1]->string, members[i]->string) == 0)
             rc = err_set(e, "duplicate-key", "the key \"%.64s\" stands twice in one object",

@@ -8,10 +8,10 @@
 
 #include <stddef.h>
 
-void *mem_alloc(size_t size);                              /* zeroed; free() it */
-void *mem_array(size_t n, size_t size);                    /* n * size, zeroed, overflow checked */
-void *mem_resize(void *p, size_t n, size_t size);          /* new part is not zeroed */
-char *mem_strdup(const char *s);                           /* s may not be NULL */
+void *mem_alloc(size_t size);                     /* zeroed; free() it */
+void *mem_array(size_t n, size_t size);           /* n * size, zeroed, overflow checked */
+void *mem_resize(void *p, size_t n, size_t size); /* new part is not zeroed */
+char *mem_strdup(const char *s);                  /* s may not be NULL */
 char *mem_printf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 #endif

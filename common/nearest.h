@@ -8,7 +8,8 @@
 #include <stddef.h>
 
 /* name_at(i) is the i-th of n known names. Returns the one with the smallest
- * edit distance to name, or NULL when all differ in more than a third of it. */
+ * edit distance to name (the first of several), or NULL when all differ in more
+ * than a third of its letters and one. */
 const char *nearest_name(const char *name, size_t n, const char *(*name_at)(size_t i));
 
 #endif

@@ -30,8 +30,7 @@ void print_answer(const struct printer *p, const cJSON *answer)
         print_text(p, STYLE_PLAIN, "It had already been rolled back automatically.\n");
     if (!cJSON_IsObject(answer))
         return;
-    cJSON_ArrayForEach(item, answer)
-    {
+    cJSON_ArrayForEach(item, answer) {
         if (strcmp(item->string, "message") != 0 && strcmp(item->string, "status") != 0)
             print_member(p, item);
     }

@@ -88,8 +88,7 @@ static void print_metrics(const struct printer *p, const cJSON *metrics)
     print_text(p, STYLE_DIM, "  guard (any row that fires is the verdict)\n");
     print_text(p, STYLE_DIM, "    %-8s %-10s  %9s  %9s  %9s  %s\n", "test", "clock", "evidence",
                "threshold", "anytime p", "fired");
-    cJSON_ArrayForEach(metric, metrics)
-    {
+    cJSON_ArrayForEach(metric, metrics) {
         print_metric(p, metric);
     }
 }

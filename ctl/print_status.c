@@ -47,8 +47,7 @@ static void print_requests(const struct printer *p, const cJSON *requests)
     if (requests == NULL || requests->child == NULL)
         return;
     print_label(p, "requests");
-    cJSON_ArrayForEach(item, requests)
-    {
+    cJSON_ArrayForEach(item, requests) {
         char name[PRINT_CELL_SIZE];
         if (!cJSON_IsNumber(item))
             continue;
@@ -93,8 +92,7 @@ static void print_processes(const struct printer *p, const cJSON *stable, const 
     print_text(p, STYLE_DIM, "\n  %-9s %8s %-9s %9s %7s %8s  %12s %12s %12s\n", "worker", "pid",
                "state", "requests", "faults", "restarts", "mean", "median", "99th pct");
     for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) {
-        cJSON_ArrayForEach(process, lists[i])
-        {
+        cJSON_ArrayForEach(process, lists[i]) {
             print_process(p, process);
         }
     }

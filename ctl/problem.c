@@ -70,8 +70,7 @@ void problem_print(const struct printer *p, const struct question *q, const stru
     problem_text(answer, text, sizeof text);
     print_text(p, STYLE_BAD, "%s %s was refused: ", q->method, q->path);
     print_text(p, STYLE_PLAIN, "%s\n", text);
-    cJSON_ArrayForEach(item, member_array(answer->json, "errors"))
-    {
+    cJSON_ArrayForEach(item, member_array(answer->json, "errors")) {
         print_text(p, STYLE_PLAIN, "  %s: %s\n", member_text(item, "pointer", "?"),
                    member_text(item, "detail", "?"));
     }

@@ -71,7 +71,9 @@ int reach_address(const char *host, int port, int timeout_ms, char address[REACH
     int rc = getaddrinfo(host, service, &hints, &list);
     if (rc != 0)
         return refuse(e, gai_strerror(rc));
-    int each_ms = timeout_ms / count(list); /* a silent address must not use up the others' time */
+    int n = count(list);
+    int each_ms =
+        n > 0 ? timeout_ms / n : 0; /* a silent address must not use up the others' time */
     for (const struct addrinfo *a = list; a != NULL && error != 0; a = a->ai_next) {
         error = try_address(a, each_ms);
         if (error == 0)

@@ -27,8 +27,7 @@ static double mean_ms(const struct moments *m)
 
 static bool is_alert(const struct health *h)
 {
-    return h->rolled_back_by != NULL ||
-           (h->canary_active && h->report.verdict == VERDICT_ROLLBACK);
+    return h->rolled_back_by != NULL || (h->canary_active && h->report.verdict == VERDICT_ROLLBACK);
 }
 
 static void write_message(const struct health *h, char message[MESSAGE_SIZE])

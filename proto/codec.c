@@ -269,8 +269,7 @@ static bool decode_text(struct codec *c, const msgpack_object *f, struct msg *m)
 
 static bool decode_result(struct codec *c, const msgpack_object *f, struct msg *m)
 {
-    return as_numbers(c, &f[0], WIRE_MAX_ROWS, m) &&
-           as_uint(&f[1], 0, UINT64_MAX, &m->service_ns);
+    return as_numbers(c, &f[0], WIRE_MAX_ROWS, m) && as_uint(&f[1], 0, UINT64_MAX, &m->service_ns);
 }
 
 static const struct {
@@ -293,6 +292,9 @@ static int decode_fields(struct codec *c, const msgpack_object_array *a, struct 
     if (a->size < 2 || !as_uint(&a->ptr[0], 0, UINT8_MAX, &type) ||
         !as_uint(&a->ptr[1], 0, UINT64_MAX, &m->id))
         return bad(e, "it does not begin with [type, id]");
+    m->numbers = NULL;
+    m->n_numbers = 0;
+    m->service_ns = 0;
     for (size_t i = 0; i < sizeof messages / sizeof messages[0]; i++) {
         if (messages[i].type != type)
             continue;

@@ -36,7 +36,8 @@ struct codec *codec_new(void);
 void codec_free(struct codec **c);
 
 /* Decodes one payload. Returns 0, or -1 with err, code "bad-frame"; *m is
- * unspecified then. */
+ * unspecified then. Fields of other messages are unspecified too, but numbers is
+ * NULL and service_ns 0 in a message that has none. */
 int codec_decode(struct codec *c, const uint8_t *payload, size_t n, struct msg *m, struct err *e);
 
 /* Each appends one whole frame. features: n doubles, n_rows rows of equal length. */

@@ -127,6 +127,18 @@ void frame_end(struct frame_writer *w)
     memcpy(w->bytes + w->frame, &big_endian, sizeof big_endian);
 }
 
+/* Gives the place of sent bytes back. Moves no more bytes than were sent since
+ * the last move, so a byte is moved once on average. */
+static void reclaim_sent(struct frame_writer *w)
+{
+    size_t n = w->end - w->start;
+    if (n > w->start)
+        return;
+    memmove(w->bytes, w->bytes + w->start, n);
+    w->start = 0;
+    w->end = n;
+}
+
 int frame_writer_flush(struct frame_writer *w, int fd)
 {
     ssize_t n;
@@ -138,7 +150,6 @@ int frame_writer_flush(struct frame_writer *w, int fd)
     if (n < 0)
         return errno == EAGAIN || errno == EWOULDBLOCK ? 0 : -1;
     w->start += (size_t)n;
-    if (w->start == w->end)
-        w->start = w->end = 0;
+    reclaim_sent(w);
     return 0;
 }

@@ -38,7 +38,8 @@ struct frame_writer {
     size_t frame;            /* where the open frame's header stands */
 };
 
-void frame_writer_clear(struct frame_writer *w); /* frees the buffer; the struct is all zero again */
+void frame_writer_clear(
+    struct frame_writer *w); /* frees the buffer; the struct is all zero again */
 void frame_begin(struct frame_writer *w);
 void frame_append(struct frame_writer *w, const void *bytes, size_t n);
 void frame_end(struct frame_writer *w);
@@ -47,8 +48,8 @@ static inline size_t frame_writer_pending(const struct frame_writer *w)
     return w->end - w->start;
 }
 
-/* One send(2) of what is pending (never SIGPIPE). Returns 0, also when the
- * socket took only part of it or none (EAGAIN); -1 with errno otherwise. */
+/* One send(2) of what is pending (never SIGPIPE), between frames. Returns 0, also
+ * when the socket took only part of it or none (EAGAIN); -1 with errno otherwise. */
 int frame_writer_flush(struct frame_writer *w, int fd);
 
 #endif

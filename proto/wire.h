@@ -32,12 +32,12 @@ enum wire_type {
     WIRE_PONG = 20,   /* id */
 };
 
-#define WIRE_MAX_FRAME_BYTES  (2 * 1024 * 1024) /* to the worker: 131,072 features fit */
-#define WIRE_MAX_ANSWER_BYTES (64 * 1024)       /* from the worker */
-#define WIRE_MAX_FEATURES     131072            /* of all rows of one PREDICT */
-#define WIRE_MAX_ROWS         4096              /* of one PREDICT */
-#define WIRE_MAX_TEXT         480               /* bytes of a REFUSE or FAULT; longer is cut */
-#define WIRE_MAX_NAME         64                /* bytes of a model kind or output name */
+#define WIRE_MAX_FRAME_BYTES  2097152 /* to the worker: 131,072 features fit */
+#define WIRE_MAX_ANSWER_BYTES 65536   /* from the worker */
+#define WIRE_MAX_FEATURES     131072  /* of all rows of one PREDICT */
+#define WIRE_MAX_ROWS         4096    /* of one PREDICT */
+#define WIRE_MAX_TEXT         480     /* bytes of a REFUSE or FAULT; longer is cut */
+#define WIRE_MAX_NAME         64      /* bytes of a model kind or output name */
 #define WIRE_MAX_DELAY_MS     60000
 #define WIRE_BIN_FROM         64 /* so many features and more are sent as one bin */
 

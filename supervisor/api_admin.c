@@ -110,17 +110,15 @@ static int read_force(const cJSON *item, struct order *order, struct err *e)
     return 0;
 }
 
-enum action { ACTION_DEPLOY, ACTION_PROMOTE, N_ACTIONS };
+enum action { ACTION_DEPLOY, ACTION_PROMOTE, ACTION_BARE };
 
 static const struct member {
     const char *name;
     enum action action;
     int (*read)(const cJSON *item, struct order *order, struct err *e);
 } members[] = {
-    {"model_path", ACTION_DEPLOY, read_model_path},
-    {"percent", ACTION_DEPLOY, read_percent},
-    {"sha256", ACTION_DEPLOY, read_sha256},
-    {"replace", ACTION_DEPLOY, read_replace},
+    {"model_path", ACTION_DEPLOY, read_model_path}, {"percent", ACTION_DEPLOY, read_percent},
+    {"sha256", ACTION_DEPLOY, read_sha256},         {"replace", ACTION_DEPLOY, read_replace},
     {"force", ACTION_PROMOTE, read_force},
 };
 #define N_MEMBERS (sizeof members / sizeof members[0])
@@ -136,7 +134,8 @@ static int read_member(const cJSON *item, enum action action, struct order *orde
     for (size_t i = 0; i < N_MEMBERS; i++)
         if (members[i].action == action && strcmp(members[i].name, item->string) == 0)
             return members[i].read(item, order, e);
-    const char *nearest = nearest_name(item->string, N_MEMBERS, member_name);
+    const char *nearest =
+        action != ACTION_BARE ? nearest_name(item->string, N_MEMBERS, member_name) : NULL;
     write_pointer(pointer, sizeof pointer, item->string);
     return err_set_at(e, "unknown-key", pointer, "unknown key \"%.60s\"%s%s%s", item->string,
                       nearest != NULL ? "; did you mean \"" : "", nearest != NULL ? nearest : "",
@@ -261,12 +260,22 @@ static void handle_promote(void *arg, struct exchange *x)
     exchange_reply_json(x, 200, root);
 }
 
+/* Nothing must be said, and nothing can be: 0, or -1 with err. */
+static int read_bare_order(const struct exchange *x, struct err *e)
+{
+    struct order order;
+    cJSON *root;
+    int rc = read_order(x, ACTION_BARE, &order, &root, e);
+    cJSON_Delete(root);
+    return rc;
+}
+
 static void handle_rollback(void *arg, struct exchange *x)
 {
     struct api_admin *a = arg;
     struct err e = {0};
     const char *by;
-    if (rollout_rollback(a->rollout, &by, &e) < 0) {
+    if (read_bare_order(x, &e) < 0 || rollout_rollback(a->rollout, &by, &e) < 0) {
         exchange_reply_problem(x, &e);
         return;
     }
@@ -279,6 +288,11 @@ static void handle_rollback(void *arg, struct exchange *x)
 static void handle_slowdown(void *arg, struct exchange *x)
 {
     struct api_admin *a = arg;
+    struct err e = {0};
+    if (read_bare_order(x, &e) < 0) {
+        exchange_reply_problem(x, &e);
+        return;
+    }
     bool on = rollout_toggle_slowdown(a->rollout);
     cJSON *root = cJSON_CreateObject();
     cJSON_AddBoolToObject(root, "simulate_slowdown", on);

@@ -40,10 +40,8 @@ static cJSON *times_to_json(struct api_status *a, const struct proc *p, enum boa
     cJSON *times = cJSON_CreateObject();
     cJSON_AddNumberToObject(times, "n", (double)s->moments.n);
     cJSON_AddNumberToObject(times, "mean", ns_to_ms(s->moments.mean));
-    cJSON_AddNumberToObject(times, "p50",
-                            ns_to_ms(histogram_quantile(&s->histogram, 0.50)));
-    cJSON_AddNumberToObject(times, "p99",
-                            ns_to_ms(histogram_quantile(&s->histogram, 0.99)));
+    cJSON_AddNumberToObject(times, "p50", ns_to_ms(histogram_quantile(&s->histogram, 0.50)));
+    cJSON_AddNumberToObject(times, "p99", ns_to_ms(histogram_quantile(&s->histogram, 0.99)));
     return times;
 }
 

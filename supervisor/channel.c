@@ -265,7 +265,8 @@ struct channel *channel_new(struct event_base *base, int fd,
                             const struct channel_listener *listener)
 {
     struct channel *c = mem_alloc(sizeof *c);
-    *c = (struct channel){.fd = fd, .listener = *listener, .codec = codec_new(), .timer_ns = INT64_MAX};
+    *c = (struct channel){
+        .fd = fd, .listener = *listener, .codec = codec_new(), .timer_ns = INT64_MAX};
     frame_reader_init(&c->in, WIRE_MAX_ANSWER_BYTES);
     rng_seed_from_system(&c->rng);
     grow_slots(c);

@@ -51,8 +51,7 @@ static bool is_option(const char *arg, const char *name)
 
 int cli_parse(int argc, char **argv, struct cli *cli, struct err *e)
 {
-    const char **overrides = mem_array((size_t)argc, sizeof *overrides);
-    *cli = (struct cli){.overrides = overrides};
+    *cli = (struct cli){.overrides = mem_array((size_t)argc, sizeof *cli->overrides)};
     for (int i = 1; i < argc; i++) {
         if (is_option(argv[i], "--config")) {
             if (take_config(argc, argv, &i, cli, e) < 0)
@@ -64,7 +63,7 @@ int cli_parse(int argc, char **argv, struct cli *cli, struct err *e)
         } else if (strcmp(argv[i], "--version") == 0) {
             cli->version = true;
         } else if (strncmp(argv[i], "--", 2) == 0) {
-            overrides[cli->n_overrides++] = argv[i] + 2;
+            cli->overrides[cli->n_overrides++] = argv[i] + 2;
         } else {
             return err_set(e, "usage", "\"%.64s\": expected --setting=value; try canaryd --help",
                            argv[i]);
@@ -75,7 +74,7 @@ int cli_parse(int argc, char **argv, struct cli *cli, struct err *e)
 
 void cli_free(struct cli *cli)
 {
-    free((void *)(size_t)cli->overrides);
+    free(cli->overrides);
     cli->overrides = NULL;
 }
 

@@ -11,8 +11,8 @@
 #include "common/err.h"
 
 struct cli {
-    const char *config;           /* --config, or NULL */
-    const char *const *overrides; /* "name=value"; borrowed from argv and cut from it */
+    const char *config;     /* --config, or NULL */
+    const char **overrides; /* "name=value", borrowed from argv; the array is the cli's */
     size_t n_overrides;
     bool check_config;
     bool help;

@@ -19,6 +19,7 @@
 #include <event2/event.h>
 
 #include "common/fdio.h"
+#include "common/jsonx.h"
 #include "common/mem.h"
 #include "supervisor/modelref.h"
 #include "supervisor/spawn.h"
@@ -49,17 +50,29 @@ static void exporter_free(struct exporter *x)
     free(x);
 }
 
-/* One line of what the child said, or what became of it. */
+/* Reads the first line that is not blank into said, as valid UTF-8; "" if there
+ * is none. */
+static void read_reason(int fd, char *said, size_t size)
+{
+    ssize_t n = read(fd, said, size - 1);
+    said[n > 0 ? n : 0] = '\0';
+    const char *line = said + strspn(said, " \t\r\n");
+    size_t length = strcspn(line, "\n");
+    while (length > 0 && isspace((unsigned char)line[length - 1]))
+        length--;
+    memmove(said, line, length);
+    said[length] = '\0';
+    jsonx_clean_utf8(said);
+}
+
+/* What the child said, or what became of it. */
 static void explain_exit(struct exporter *x, const char *how, struct err *e)
 {
     char said[401];
-    ssize_t n = read(x->reason_fd, said, sizeof said - 1);
-    while (n > 0 && isspace((unsigned char)said[n - 1]))
-        n--;
+    read_reason(x->reason_fd, said, sizeof said);
     if (x->cancelled) {
         err_set(e, "cancelled", "%s: the export was cancelled", x->name);
-    } else if (n > 0) {
-        said[n] = '\0';
+    } else if (said[0] != '\0') {
         err_set(e, "model-invalid", "%s: %s", x->name, said);
     } else if (x->timed_out) {
         err_set(e, "worker-start-timeout", "%s: the export was not done within %lld ms", x->name,
@@ -119,8 +132,19 @@ static int start_child(struct exporter *x, int pickle_fd, struct err *e)
     x->reason_fd = pipe_fds[0];
     fd_set_nonblock(x->reason_fd);
     x->native_fd = memfd_create("canaryd-native", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    const char *const argv[] = {x->options.python, "-I", "-B", x->options.program, "--from-fd", "4",
-                                "--to-fd", "5", "--reason-fd", "3", "--source-name", x->name, NULL};
+    const char *const argv[] = {x->options.python,
+                                "-I",
+                                "-B",
+                                x->options.program,
+                                "--from-fd",
+                                "4",
+                                "--to-fd",
+                                "5",
+                                "--reason-fd",
+                                "3",
+                                "--source-name",
+                                x->name,
+                                NULL};
     struct spawn_request request = {
         .argv = argv, .fds = {pipe_fds[1], pickle_fd, x->native_fd}, .n_fds = 3};
     int rc = x->native_fd < 0 ? err_set_errno(e, "spawn-failed", "memfd_create")
@@ -148,6 +172,13 @@ struct exporter *exporter_start(struct event_base *base, const struct exporter_o
                 "%s: exporting it needs Python with scikit-learn, and %s is not there; install it "
                 "(Debian: apt install python3-sklearn) or deploy the model's .json",
                 name, options->python[0] != '\0' ? options->python : "the setting python");
+        return NULL;
+    }
+    if (access(options->program, R_OK) < 0) {
+        err_set(e, "python-missing",
+                "%s: the exporter %s is not there; set exporter_program, or deploy the model's "
+                ".json",
+                name, options->program);
         return NULL;
     }
     struct exporter *x = mem_alloc(sizeof *x);

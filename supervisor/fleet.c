@@ -63,7 +63,7 @@ struct fleet {
     struct board *board;
     struct fleet_listener listener;
     struct slot slots[N_ROLES];
-    TAILQ_HEAD(, retired) retired;
+    TAILQ_HEAD(retired_list, retired) retired;
     size_t n_procs;
     bool stopping;
 };
@@ -113,8 +113,7 @@ static void come_up(struct slot *s)
 static void warm_up_next(struct warm_up *w)
 {
     /* Reading the model and warming up share one deadline. */
-    int64_t deadline =
-        proc_started_ns(w->proc) + w->fleet->settings->start_timeout_ms * NS_PER_MS;
+    int64_t deadline = proc_started_ns(w->proc) + w->fleet->settings->start_timeout_ms * NS_PER_MS;
     w->n_left--;
     proc_predict(w->proc, &w->call, w->zeros, w->n_features, 1, deadline, false);
 }
@@ -442,8 +441,8 @@ size_t fleet_n_procs(const struct fleet *f)
     return f->n_procs;
 }
 
-void fleet_each(const struct fleet *f,
-                void (*see)(void *arg, enum role role, const struct proc *p), void *arg)
+void fleet_each(const struct fleet *f, void (*see)(void *arg, enum role role, const struct proc *p),
+                void *arg)
 {
     const struct retired *r;
     for (int i = 0; i < N_ROLES; i++)

@@ -74,8 +74,8 @@ void fleet_kill_all(struct fleet *f);
 size_t fleet_n_procs(const struct fleet *f);
 
 /* Calls see for every process, retired ones (role N_ROLES) included. */
-void fleet_each(const struct fleet *f,
-                void (*see)(void *arg, enum role role, const struct proc *p), void *arg);
+void fleet_each(const struct fleet *f, void (*see)(void *arg, enum role role, const struct proc *p),
+                void *arg);
 unsigned fleet_n_restarts(const struct fleet *f, enum role role);
 
 #endif

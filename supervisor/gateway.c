@@ -10,9 +10,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/socket.h>
 #include <sysexits.h>
 
 #include <event2/buffer.h>
+#include <event2/bufferevent.h>
 #include <event2/event.h>
 #include <event2/http.h>
 
@@ -23,9 +25,9 @@
 #include "supervisor/gate.h"
 #include "supervisor/problems.h"
 
-#define MAX_TABLES 8
-#define ID_SIZE    72 /* of a request id: 64 characters at most */
-#define MAX_ID     64
+#define MAX_TABLES          8
+#define ID_SIZE             72 /* of a request id: 64 characters at most */
+#define MAX_ID              64
 #define RETRY_AFTER_SECONDS "1"
 
 struct route_table {
@@ -59,9 +61,9 @@ static const struct {
     enum evhttp_cmd_type type;
     const char *name;
 } methods[] = {
-    {EVHTTP_REQ_GET, "GET"},       {EVHTTP_REQ_POST, "POST"},     {EVHTTP_REQ_HEAD, "HEAD"},
-    {EVHTTP_REQ_PUT, "PUT"},       {EVHTTP_REQ_DELETE, "DELETE"}, {EVHTTP_REQ_OPTIONS, "OPTIONS"},
-    {EVHTTP_REQ_TRACE, "TRACE"},   {EVHTTP_REQ_PATCH, "PATCH"},   {EVHTTP_REQ_CONNECT, "CONNECT"},
+    {EVHTTP_REQ_GET, "GET"},     {EVHTTP_REQ_POST, "POST"},     {EVHTTP_REQ_HEAD, "HEAD"},
+    {EVHTTP_REQ_PUT, "PUT"},     {EVHTTP_REQ_DELETE, "DELETE"}, {EVHTTP_REQ_OPTIONS, "OPTIONS"},
+    {EVHTTP_REQ_TRACE, "TRACE"}, {EVHTTP_REQ_PATCH, "PATCH"},   {EVHTTP_REQ_CONNECT, "CONNECT"},
 };
 
 static const char *method_name(struct evhttp_request *request)
@@ -182,12 +184,14 @@ void exchange_reply(struct exchange *x, int status, const char *content_type, co
     exchange_set_header(x, "X-Request-ID", x->id);
     if (x->gateway->draining)
         exchange_set_header(x, "Connection", "close");
-    if (evhttp_request_get_command(request) == EVHTTP_REQ_HEAD) {
+    enum evhttp_cmd_type method = evhttp_request_get_command(request);
+    if (method == EVHTTP_REQ_HEAD || method == EVHTTP_REQ_CONNECT) { /* evhttp says none */
         char length[24];
         snprintf(length, sizeof length, "%zu", n);
         exchange_set_header(x, "Content-Length", length);
-        n = 0;
     }
+    if (method == EVHTTP_REQ_HEAD)
+        n = 0;
     evbuffer_add(evhttp_request_get_output_buffer(request), body, n);
     evhttp_connection_set_closecb(evhttp_request_get_connection(request), NULL, NULL);
     exchange_free(x);
@@ -289,6 +293,13 @@ static void refuse_method(struct exchange *x, const char *method, const char *al
     exchange_reply_problem(x, &e);
 }
 
+/* Methods that mean the server as a whole, or that no path will ever have. */
+static bool is_for_no_path(const struct exchange *x)
+{
+    enum evhttp_cmd_type method = evhttp_request_get_command(x->request);
+    return method == EVHTTP_REQ_TRACE || method == EVHTTP_REQ_CONNECT || strcmp(x->path, "*") == 0;
+}
+
 static void dispatch(struct gateway *g, struct exchange *x)
 {
     struct err e = {0};
@@ -296,7 +307,7 @@ static void dispatch(struct gateway *g, struct exchange *x)
     void *arg = NULL;
     const char *method = method_name(x->request);
     const struct route *r = find_route(g, x->path, method, &arg, allow, sizeof allow);
-    if (r == NULL && strcmp(x->path, "*") == 0)
+    if (r == NULL && is_for_no_path(x))
         snprintf(allow, sizeof allow, "GET, HEAD, POST, OPTIONS");
     if (r == NULL && allow[0] != '\0') {
         refuse_method(x, method, allow);
@@ -310,6 +321,14 @@ static void dispatch(struct gateway *g, struct exchange *x)
     }
 }
 
+/* evhttp never closes after a CONNECT, whatever the answer says. */
+static void hang_up(struct evhttp_request *request, void *arg)
+{
+    (void)arg;
+    struct evhttp_connection *connection = evhttp_request_get_connection(request);
+    shutdown(bufferevent_getfd(evhttp_connection_get_bufferevent(connection)), SHUT_RDWR);
+}
+
 static void on_request(struct evhttp_request *request, void *arg)
 {
     struct gateway *g = arg;
@@ -321,11 +340,11 @@ static void on_request(struct evhttp_request *request, void *arg)
         exchange_reply_problem(x, &e);
         return;
     }
-    /* Bytes may follow that nobody announced, or that evhttp does not read:
-     * they must not become a request. */
-    if (method == EVHTTP_REQ_CONNECT ||
-        (method != EVHTTP_REQ_GET && method != EVHTTP_REQ_HEAD && !gate_has_body_length(request)))
+    /* Bytes may follow that nobody announced: they must not become a request. */
+    if (method != EVHTTP_REQ_GET && method != EVHTTP_REQ_HEAD && !gate_has_body_length(request))
         exchange_set_header(x, "Connection", "close");
+    if (method == EVHTTP_REQ_CONNECT)
+        evhttp_request_set_on_complete_cb(request, hang_up, NULL);
     dispatch(g, x);
 }
 

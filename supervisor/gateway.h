@@ -21,7 +21,7 @@ struct gateway;
 
 #define GATEWAY_MAX_HEADER_BYTES 16384
 #define GATEWAY_MAX_ADMIN_BYTES  16384
-#define GATEWAY_IDLE_SECONDS     60
+#define GATEWAY_IDLE_SECONDS     10
 
 struct route {
     const char *method; /* "GET" (answers HEAD too) or "POST" */
@@ -46,7 +46,7 @@ int gateway_accept(struct gateway *g, int fd, struct err *e);
 
 /* Accepts no more connections; answers say Connection: close from now on. */
 void gateway_drain(struct gateway *g);
-size_t gateway_n_pending(const struct gateway *g);    /* exchanges not yet answered */
+size_t gateway_n_pending(const struct gateway *g);        /* exchanges not yet answered */
 int64_t gateway_last_request_ns(const struct gateway *g); /* monotonic; 0: none yet */
 
 /* The body: n bytes and a NUL behind them; valid until the answer. */

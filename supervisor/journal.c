@@ -32,6 +32,17 @@ struct entry {
     char *line;
 };
 
+/* A power cut may have torn the last line: it gets its line feed, so that the
+ * next entry is a line of its own. */
+static void end_torn_line(int fd)
+{
+    char last = '\n';
+    off_t size = lseek(fd, 0, SEEK_END);
+    if (size > 0 && pread(fd, &last, 1, size - 1) == 1 && last != '\n' &&
+        fd_write_all(fd, "\n", 1) < 0)
+        log_warn("the journal's last line could not be ended: %s", strerror(errno));
+}
+
 struct journal *journal_open(const char *dir, struct chores *chores, struct err *e)
 {
     if (dir_create(dir, 0750, e) < 0)
@@ -39,7 +50,7 @@ struct journal *journal_open(const char *dir, struct chores *chores, struct err 
     char *path = mem_printf("%s/journal.jsonl", dir);
     struct journal *j = mem_alloc(sizeof *j);
     j->chores = chores;
-    j->fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640);
+    j->fd = open(path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640);
     int rc = j->fd < 0 ? err_set_errno(e, "cannot-create", "%s", path) : 0;
     if (rc == 0 && flock(j->fd, LOCK_EX | LOCK_NB) < 0)
         rc = errno == EWOULDBLOCK
@@ -48,6 +59,8 @@ struct journal *journal_open(const char *dir, struct chores *chores, struct err 
     free(path);
     if (rc < 0)
         journal_free(&j);
+    else
+        end_torn_line(j->fd);
     return j;
 }
 
@@ -62,11 +75,18 @@ void journal_free(struct journal **j)
     *j = NULL;
 }
 
+/* A disk may take half a line before it is full: that half is taken back. */
 static void write_entry(void *arg)
 {
     struct entry *entry = arg;
-    if (fd_write_all(entry->fd, entry->line, strlen(entry->line)) < 0 || fdatasync(entry->fd) < 0)
+    off_t size = lseek(entry->fd, 0, SEEK_END);
+    if (fd_write_all(entry->fd, entry->line, strlen(entry->line)) < 0) {
         entry->error = errno;
+        if (size < 0 || ftruncate(entry->fd, size) < 0)
+            entry->error = errno;
+    } else if (fdatasync(entry->fd) < 0) {
+        entry->error = errno;
+    }
 }
 
 static void on_written(void *arg)

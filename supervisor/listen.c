@@ -77,6 +77,7 @@ union any_address {
 static int get_address(int fd, union any_address *a)
 {
     socklen_t size = sizeof *a;
+    *a = (union any_address){.any = {.sa_family = AF_UNSPEC}};
     return getsockname(fd, &a->any, &size);
 }
 

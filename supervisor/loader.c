@@ -127,7 +127,8 @@ static int check_sha256(struct load *load)
 static void on_opened(void *arg)
 {
     struct load *load = arg;
-    if (load->model == NULL || check_sha256(load) < 0) {
+    bool is_wanted = load->done != NULL; /* or it was cancelled meanwhile */
+    if (!is_wanted || load->model == NULL || check_sha256(load) < 0) {
         finish(load, &load->why);
         return;
     }

@@ -39,9 +39,9 @@
 
 #define EX_ALREADY_RUNNING EX_TEMPFAIL
 #define PATH_SIZE          4096
-#define QUIET_MS           100  /* without a request before a drained server goes */
-#define DRAIN_LOOK_MS      20   /* between looks whether it is drained */
-#define STOP_MS            3000 /* for workers that were asked to go */
+#define QUIET_MS           100   /* without a request before a drained server goes */
+#define DRAIN_LOOK_US      20000 /* between looks whether it is drained */
+#define STOP_MS            3000  /* for workers that were asked to go */
 
 enum { SIGNAL_HUP, SIGNAL_TERM, SIGNAL_INT, SIGNAL_QUIT, N_SIGNALS };
 
@@ -173,12 +173,28 @@ static void on_buried(void *arg)
         look_whether_drained(d);
 }
 
+/* canaryctl as it can be called from here: it stands beside canaryd. */
+static void find_canaryctl(char *path, size_t size)
+{
+    char dir[PATH_SIZE / 2];
+    char cwd[PATH_SIZE / 2];
+    size_t n;
+    snprintf(path, size, "canaryctl");
+    if (program_dir(dir, sizeof dir) < 0 || getcwd(cwd, sizeof cwd) == NULL)
+        return;
+    n = strlen(cwd);
+    if (strncmp(dir, cwd, n) == 0 && dir[n] == '/')
+        snprintf(path, size, "%s/canaryctl", dir + n + 1);
+}
+
 static void say_hello(const struct canaryd *d)
 {
     const struct modelref *m = fleet_model(d->fleet, ROLE_STABLE);
+    char canaryctl[PATH_SIZE];
     log_info("serving %s (sha256 %.12s...) on http://%s", m->name, m->sha256, d->address);
-    if (!isatty(STDOUT_FILENO))
+    if (getenv("JOURNAL_STREAM") != NULL)
         return;
+    find_canaryctl(canaryctl, sizeof canaryctl);
     printf("\n"
            "canaryd serves %s on http://%s\n"
            "\n"
@@ -187,9 +203,9 @@ static void say_hello(const struct canaryd *d)
            "  deploy:   curl -X POST http://%s/admin/deploy-canary \\\n"
            "                 -H 'Content-Type: application/json' \\\n"
            "                 -d '{\"model_path\": \"models/model_v2.joblib\"}'\n"
-           "  look:     canaryctl --url http://%s status\n"
+           "  look:     %s --url http://%s status\n"
            "  stop:     Ctrl-C\n\n",
-           m->name, d->address, d->address, d->address, d->address);
+           m->name, d->address, d->address, d->address, canaryctl, d->address);
     fflush(stdout);
 }
 
@@ -243,7 +259,7 @@ static void on_rollout_changed(void *arg)
 static void adopt_settings(struct canaryd *d, struct settings *wanted)
 {
     struct settings *old = d->settings;
-    settings_warn_fixed(old, wanted);
+    settings_log_changes(old, wanted);
     d->settings = wanted;
     log_set_level((enum log_level)log_level_parse(wanted->log_level));
     fleet_set_settings(d->fleet, wanted);
@@ -333,6 +349,7 @@ static void look_whether_drained(struct canaryd *d)
     if (!d->fleet_stopped && http_is_drained(d)) {
         d->fleet_stopped = true;
         d->fleet_stopped_ns = clock_mono_ns();
+        router_stop(d->router);
         fleet_stop(d->fleet);
     }
     if (d->fleet_stopped && is_past(d->fleet_stopped_ns, STOP_MS))
@@ -349,7 +366,7 @@ static void on_drain_look(evutil_socket_t fd, short what, void *arg)
 
 static void start_draining(struct canaryd *d)
 {
-    const struct timeval every = {.tv_usec = DRAIN_LOOK_MS * 1000};
+    const struct timeval every = {.tv_usec = DRAIN_LOOK_US};
     d->draining = true;
     d->drain_began_ns = clock_mono_ns();
     notify_stopping(d->notify);
@@ -496,9 +513,8 @@ static void read_command_line(struct canaryd *d, int argc, char **argv)
         exit(EX_OK);
     d->settings = settings_load(d->cli.config, d->cli.overrides, d->cli.n_overrides, &e);
     if (d->settings == NULL) {
-        bool unknown_option = d->cli.config == NULL && strcmp(e.code, "unknown-setting") == 0;
         fprintf(stderr, "canaryd: %s\n", e.text);
-        exit(unknown_option ? EX_USAGE : EX_CONFIG);
+        exit(strcmp(e.code, "usage") == 0 ? EX_USAGE : EX_CONFIG);
     }
     if (d->cli.check_config) {
         printf("the settings are right\n");

@@ -45,8 +45,8 @@ static int explain_open(int error, const char *path, struct err *e)
 {
     switch (error) {
     case ENOENT:
-        return err_set(e, "model-not-found", "model_path: no file \"%.200s\" in the model directory",
-                       path);
+        return err_set(e, "model-not-found",
+                       "model_path: no file \"%.200s\" in the model directory", path);
     case EXDEV:
     case ELOOP:
         return err_set(e, "path-outside-model-dir",
@@ -62,7 +62,8 @@ static int explain_open(int error, const char *path, struct err *e)
                        strlen(path));
     default:
         errno = error;
-        return err_set_errno(e, "model-unreadable", "model_path: \"%.200s\" cannot be opened", path);
+        return err_set_errno(e, "model-unreadable", "model_path: \"%.200s\" cannot be opened",
+                             path);
     }
 }
 
@@ -90,10 +91,11 @@ static int check_file(int fd, const char *path, int64_t max_bytes, off_t *size, 
         return err_set(e, "not-a-regular-file", "model_path: \"%.200s\" is not a regular file",
                        path);
     if (st.st_nlink != 1)
-        return err_set(e, "not-a-regular-file",
-                       "model_path: \"%.200s\" has %lu hard links; a model file must have one, or it "
-                       "could be another file in disguise",
-                       path, (unsigned long)st.st_nlink);
+        return err_set(
+            e, "not-a-regular-file",
+            "model_path: \"%.200s\" has %lu hard links; a model file must have one, or it "
+            "could be another file in disguise",
+            path, (unsigned long)st.st_nlink);
     if (st.st_size > max_bytes)
         return err_set(e, "model-too-large",
                        "model_path: \"%.200s\" has %lld bytes; max_model_bytes is %lld", path,

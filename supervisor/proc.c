@@ -1,12 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * The life of a worker. Every event goes through one table of state x event,
- * "nothing happens" included. KILLED closes the channel on the next turn of the
- * loop, so that its calls are LOST, and can be asked elsewhere, before the
- * kernel has finished with the process; only waitid on the pidfd means DEAD.
+ * A worker from its start to its obituary: what the kernel and the channel say
+ * becomes an event, and proc_life.c says what follows from it.
  */
-#include "supervisor/proc.h"
-
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,52 +16,7 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "supervisor/modelref.h"
-#include "supervisor/spawn.h"
-
-#define STOPPING_MS    2000 /* for a worker that was asked to go */
-#define KILLED_MS      5000 /* then say again that the kernel still has it */
-#define HANG_CHECKS    4    /* looks per hang_ms */
-#define WHY_SIZE       160
-#define HOW_SIZE       80
-#define ROLE_SIZE      16
-
-struct proc {
-    enum proc_state state;
-    struct proc_options options;
-    struct proc_listener listener;
-    struct modelref *model;
-    char role[ROLE_SIZE];
-    struct spawned child;
-    struct channel *channel;
-    struct event *on_exit;
-    struct event *on_timer;
-    struct event *on_sweep;
-    int64_t started_ns;
-    struct proc_counts counts;
-    bool was_ready;
-    bool start_timed_out;
-    bool wanted;
-    size_t n_lost;
-    int rows[N_BOARD_CLOCKS]; /* of the board; -1: none */
-    uint32_t n_features;
-    char kind[WIRE_MAX_NAME + 1];
-    char output[WIRE_MAX_NAME + 1];
-    char refusal[WIRE_MAX_TEXT + 1];
-    char why[WHY_SIZE];
-    char how[HOW_SIZE];
-};
-
-static const char *const state_names[N_PROC_STATES] = {
-    [PROC_STARTING] = "starting", [PROC_READY] = "ready",   [PROC_DRAINING] = "draining",
-    [PROC_STOPPING] = "stopping", [PROC_KILLED] = "killed", [PROC_DEAD] = "dead",
-};
-
-static const char *const event_names[N_PROC_EVENTS] = {
-    [PROC_EVENT_READY] = "READY", [PROC_EVENT_REFUSE] = "REFUSE",
-    [PROC_EVENT_DEADLINE] = "deadline", [PROC_EVENT_DRAIN] = "drain",
-    [PROC_EVENT_IDLE] = "idle", [PROC_EVENT_KILL] = "kill",
-    [PROC_EVENT_EOF] = "EOF", [PROC_EVENT_REAPED] = "reaped",
-};
+#include "supervisor/proc_private.h"
 
 /* --- The board --------------------------------------------------------------*/
 
@@ -76,7 +27,7 @@ static const enum board_outcome board_outcomes[N_CALL_OUTCOMES] = {
     [CALL_LOST] = BOARD_DEATH,
 };
 
-static void close_rows(struct proc *p)
+void proc_close_rows(struct proc *p)
 {
     for (int clock = 0; clock < N_BOARD_CLOCKS; clock++) {
         if (p->rows[clock] >= 0)
@@ -85,7 +36,7 @@ static void close_rows(struct proc *p)
     }
 }
 
-static void open_rows(struct proc *p)
+void proc_open_rows(struct proc *p)
 {
     for (int clock = 0; clock < N_BOARD_CLOCKS && p->options.board != NULL; clock++) {
         const struct board_row_info info = {.pid = p->child.pid,
@@ -111,197 +62,13 @@ static void write_sample(struct proc *p, const struct call_result *result)
                       (uint64_t)latency_ns[clock], board_outcomes[result->outcome]);
 }
 
-/* --- What the cells of the table do, after the state has changed -------------*/
-
-static void say_why(struct proc *p, const char *why)
-{
-    if (p->why[0] == '\0')
-        snprintf(p->why, sizeof p->why, "%s", why);
-}
-
-static void sweep_soon(struct proc *p)
-{
-    event_active(p->on_sweep, EV_TIMEOUT, 0);
-}
-
-static void do_ready(struct proc *p)
-{
-    p->was_ready = true;
-    open_rows(p);
-    p->listener.ready(p->listener.arg, p);
-}
-
-static void do_quit(struct proc *p)
-{
-    channel_quit(p->channel);
-}
-
-static void do_drain(struct proc *p);
-
-static void do_kill(struct proc *p)
-{
-    spawn_kill(p->child.pidfd);
-    sweep_soon(p);
-}
-
-static void do_kill_unready(struct proc *p)
-{
-    p->start_timed_out = true;
-    say_why(p, "it was not ready in time");
-    do_kill(p);
-}
-
-static void do_kill_hung(struct proc *p)
-{
-    say_why(p, "it answered nothing while calls waited");
-    do_kill(p);
-}
-
-static void do_kill_slow(struct proc *p)
-{
-    say_why(p, "it did not go in time");
-    do_kill(p);
-}
-
-static void do_kill_liar(struct proc *p)
-{
-    say_why(p, "it broke the protocol: READY or REFUSE in mid-service");
-    do_kill(p);
-}
-
-static void do_log_again(struct proc *p)
-{
-    log_warn("worker %d was killed and is not gone yet", (int)p->child.pid);
-}
-
-static void do_bury(struct proc *p)
-{
-    sweep_soon(p);
-}
-
-/* --- The table --------------------------------------------------------------*/
-
-struct cell {
-    enum proc_state next;
-    void (*act)(struct proc *p); /* NULL: nothing happens */
-};
-
-/* clang-format off */
-#define NOTHING(state) {PROC_##state, NULL}
-static const struct cell table[N_PROC_STATES][N_PROC_EVENTS] = {
-    [PROC_STARTING] = {
-        [PROC_EVENT_READY]    = {PROC_READY, do_ready},
-        [PROC_EVENT_REFUSE]   = {PROC_STOPPING, NULL}, /* it goes by itself; the text is kept */
-        [PROC_EVENT_DEADLINE] = {PROC_KILLED, do_kill_unready},
-        [PROC_EVENT_DRAIN]    = {PROC_STOPPING, do_quit},
-        [PROC_EVENT_IDLE]     = NOTHING(STARTING),
-        [PROC_EVENT_KILL]     = {PROC_KILLED, do_kill},
-        [PROC_EVENT_EOF]      = {PROC_KILLED, do_kill},
-        [PROC_EVENT_REAPED]   = {PROC_DEAD, do_bury},
-    },
-    [PROC_READY] = {
-        [PROC_EVENT_READY]    = {PROC_KILLED, do_kill_liar},
-        [PROC_EVENT_REFUSE]   = {PROC_KILLED, do_kill_liar},
-        [PROC_EVENT_DEADLINE] = {PROC_KILLED, do_kill_hung},
-        [PROC_EVENT_DRAIN]    = {PROC_DRAINING, do_drain},
-        [PROC_EVENT_IDLE]     = NOTHING(READY),
-        [PROC_EVENT_KILL]     = {PROC_KILLED, do_kill},
-        [PROC_EVENT_EOF]      = {PROC_KILLED, do_kill},
-        [PROC_EVENT_REAPED]   = {PROC_DEAD, do_bury},
-    },
-    [PROC_DRAINING] = {
-        [PROC_EVENT_READY]    = {PROC_KILLED, do_kill_liar},
-        [PROC_EVENT_REFUSE]   = {PROC_KILLED, do_kill_liar},
-        [PROC_EVENT_DEADLINE] = {PROC_KILLED, do_kill_slow},
-        [PROC_EVENT_DRAIN]    = NOTHING(DRAINING),
-        [PROC_EVENT_IDLE]     = {PROC_STOPPING, do_quit},
-        [PROC_EVENT_KILL]     = {PROC_KILLED, do_kill},
-        [PROC_EVENT_EOF]      = {PROC_KILLED, do_kill},
-        [PROC_EVENT_REAPED]   = {PROC_DEAD, do_bury},
-    },
-    [PROC_STOPPING] = {
-        [PROC_EVENT_READY]    = NOTHING(STOPPING), /* it was asked to go while it was starting */
-        [PROC_EVENT_REFUSE]   = NOTHING(STOPPING),
-        [PROC_EVENT_DEADLINE] = {PROC_KILLED, do_kill_slow},
-        [PROC_EVENT_DRAIN]    = NOTHING(STOPPING),
-        [PROC_EVENT_IDLE]     = NOTHING(STOPPING),
-        [PROC_EVENT_KILL]     = {PROC_KILLED, do_kill},
-        [PROC_EVENT_EOF]      = NOTHING(STOPPING),
-        [PROC_EVENT_REAPED]   = {PROC_DEAD, do_bury},
-    },
-    [PROC_KILLED] = {
-        [PROC_EVENT_READY]    = NOTHING(KILLED),
-        [PROC_EVENT_REFUSE]   = NOTHING(KILLED),
-        [PROC_EVENT_DEADLINE] = {PROC_KILLED, do_log_again},
-        [PROC_EVENT_DRAIN]    = NOTHING(KILLED),
-        [PROC_EVENT_IDLE]     = NOTHING(KILLED),
-        [PROC_EVENT_KILL]     = NOTHING(KILLED),
-        [PROC_EVENT_EOF]      = NOTHING(KILLED),
-        [PROC_EVENT_REAPED]   = {PROC_DEAD, do_bury},
-    },
-    [PROC_DEAD] = {
-        [PROC_EVENT_READY]    = NOTHING(DEAD),
-        [PROC_EVENT_REFUSE]   = NOTHING(DEAD),
-        [PROC_EVENT_DEADLINE] = NOTHING(DEAD),
-        [PROC_EVENT_DRAIN]    = NOTHING(DEAD),
-        [PROC_EVENT_IDLE]     = NOTHING(DEAD),
-        [PROC_EVENT_KILL]     = NOTHING(DEAD),
-        [PROC_EVENT_EOF]      = NOTHING(DEAD),
-        [PROC_EVENT_REAPED]   = NOTHING(DEAD),
-    },
-};
-/* clang-format on */
-
-static int64_t time_in_state_ms(const struct proc *p)
-{
-    switch (p->state) {
-    case PROC_STARTING:
-        return p->options.start_timeout_ms;
-    case PROC_READY:
-        return p->options.hang_ms / HANG_CHECKS;
-    case PROC_DRAINING:
-        return p->options.drain_ms;
-    case PROC_STOPPING:
-        return STOPPING_MS;
-    default:
-        return KILLED_MS;
-    }
-}
-
-static void set_timer(struct proc *p)
-{
-    int64_t ms = time_in_state_ms(p);
-    struct timeval t = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
-    event_add(p->on_timer, &t);
-}
-
-/* The one function that moves a process from state to state. */
-static void handle(struct proc *p, enum proc_event event)
-{
-    const struct cell *cell = &table[p->state][event];
-    if (cell->next != p->state) {
-        log_debug("worker %d (%s): %s -> %s by %s", (int)p->child.pid, p->role,
-                  state_names[p->state], state_names[cell->next], event_names[event]);
-        p->state = cell->next;
-        set_timer(p);
-    }
-    if (cell->act != NULL)
-        cell->act(p);
-}
-
-static void do_drain(struct proc *p)
-{
-    if (channel_n_in_flight(p->channel) == 0)
-        handle(p, PROC_EVENT_IDLE);
-}
-
 /* --- News from below --------------------------------------------------------*/
 
 static bool accept_ready(struct proc *p, const struct msg *m)
 {
     if (m->version != WIRE_VERSION) {
-        snprintf(p->refusal, sizeof p->refusal, "the worker speaks protocol %u, not %d",
-                 m->version, WIRE_VERSION);
+        snprintf(p->refusal, sizeof p->refusal, "the worker speaks protocol %u, not %d", m->version,
+                 WIRE_VERSION);
         return false;
     }
     if (p->state == PROC_STARTING) {
@@ -316,11 +83,11 @@ static void on_message(void *arg, const struct msg *m)
 {
     struct proc *p = arg;
     if (m->type == WIRE_READY) {
-        handle(p, accept_ready(p, m) ? PROC_EVENT_READY : PROC_EVENT_KILL);
+        proc_handle(p, accept_ready(p, m) ? PROC_EVENT_READY : PROC_EVENT_KILL);
     } else if (m->type == WIRE_REFUSE) {
         if (p->state == PROC_STARTING)
             memcpy(p->refusal, m->text, sizeof p->refusal);
-        handle(p, PROC_EVENT_REFUSE);
+        proc_handle(p, PROC_EVENT_REFUSE);
     }
 }
 
@@ -328,18 +95,18 @@ static void on_broken(void *arg, const char *text)
 {
     struct proc *p = arg;
     if (p->state != PROC_STOPPING)
-        say_why(p, text);
-    handle(p, PROC_EVENT_EOF);
+        proc_say_why(p, text);
+    proc_handle(p, PROC_EVENT_EOF);
 }
 
 static void on_call_ended(void *arg)
 {
     struct proc *p = arg;
     if (p->channel != NULL && channel_n_in_flight(p->channel) == 0)
-        handle(p, PROC_EVENT_IDLE);
+        proc_handle(p, PROC_EVENT_IDLE);
 }
 
-/* READY's timer comes HANG_CHECKS times in hang_ms and only looks. */
+/* READY's timer comes PROC_HANG_CHECKS times in hang_ms and only looks. */
 static bool is_hanging(const struct proc *p)
 {
     int64_t since = channel_silent_since(p->channel);
@@ -351,9 +118,9 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
     struct proc *p = arg;
     (void)fd, (void)what;
     if (p->state != PROC_READY || is_hanging(p))
-        handle(p, PROC_EVENT_DEADLINE);
+        proc_handle(p, PROC_EVENT_DEADLINE);
     if (p->state == PROC_READY || p->state == PROC_KILLED)
-        set_timer(p);
+        proc_set_timer(p);
 }
 
 static void on_exit_of_child(evutil_socket_t fd, short what, void *arg)
@@ -367,7 +134,7 @@ static void on_exit_of_child(evutil_socket_t fd, short what, void *arg)
      * need not be asked for again. */
     if (p->channel != NULL)
         channel_read_rest(p->channel);
-    handle(p, PROC_EVENT_REAPED);
+    proc_handle(p, PROC_EVENT_REAPED);
 }
 
 /* --- The end ----------------------------------------------------------------*/
@@ -384,10 +151,10 @@ static void proc_free(struct proc *p)
 
 static void log_obituary(const struct proc *p)
 {
-    char *text = mem_printf("worker %d (%s, %s) ended: %s%s%s%s%s; %zu calls in flight",
-                            (int)p->child.pid, p->role, p->model->version, p->how,
-                            p->why[0] != '\0' ? "; " : "", p->why,
-                            p->refusal[0] != '\0' ? "; it said: " : "", p->refusal, p->n_lost);
+    char *text =
+        mem_printf("worker %d (%s, %s) ended: %s%s%s%s%s; %zu calls in flight", (int)p->child.pid,
+                   p->role, p->model->version, p->how, p->why[0] != '\0' ? "; " : "", p->why,
+                   p->refusal[0] != '\0' ? "; it said: " : "", p->refusal, p->n_lost);
     if (p->wanted)
         log_info("%s", text);
     else
@@ -407,7 +174,7 @@ static void bury(struct proc *p)
         .wanted = p->wanted,
         .n_lost = p->n_lost,
     };
-    close_rows(p);
+    proc_close_rows(p);
     log_obituary(p);
     p->listener.dead(p->listener.arg, p, &o);
     proc_free(p);
@@ -434,7 +201,8 @@ static int start_child(struct proc *p, struct err *e)
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
         return err_set_errno(e, "spawn-failed", "socketpair");
     const char *const argv[] = {p->options.program, p->model->name, NULL};
-    struct spawn_request request = {.argv = argv, .fds = {ends[1], p->model->native_fd}, .n_fds = 2};
+    struct spawn_request request = {
+        .argv = argv, .fds = {ends[1], p->model->native_fd}, .n_fds = 2};
     int rc = spawn(&request, &p->child, e);
     fd_close(&ends[1]);
     if (rc < 0) {
@@ -463,11 +231,12 @@ struct proc *proc_start(const struct proc_options *options, struct modelref *mod
     proc_set_role(p, options->role);
     p->started_ns = clock_mono_ns();
     p->channel = channel_new(options->base, fd, &up);
-    p->on_exit = event_new(options->base, p->child.pidfd, EV_READ | EV_PERSIST, on_exit_of_child, p);
+    p->on_exit =
+        event_new(options->base, p->child.pidfd, EV_READ | EV_PERSIST, on_exit_of_child, p);
     p->on_timer = evtimer_new(options->base, on_timer, p);
     p->on_sweep = event_new(options->base, -1, 0, on_sweep, p);
     event_add(p->on_exit, NULL);
-    set_timer(p);
+    proc_set_timer(p);
     log_info("worker %d (%s, %s) started", (int)p->child.pid, p->role, model->version);
     return p;
 }
@@ -499,24 +268,19 @@ void proc_delay(struct proc *p, double ms)
 void proc_drain(struct proc *p)
 {
     p->wanted = true;
-    handle(p, PROC_EVENT_DRAIN);
+    proc_handle(p, PROC_EVENT_DRAIN);
 }
 
 void proc_kill(struct proc *p, const char *why)
 {
     p->wanted = true;
-    say_why(p, why);
-    handle(p, PROC_EVENT_KILL);
+    proc_say_why(p, why);
+    proc_handle(p, PROC_EVENT_KILL);
 }
 
 enum proc_state proc_state(const struct proc *p)
 {
     return p->state;
-}
-
-const char *proc_state_name(enum proc_state state)
-{
-    return state_names[state];
 }
 
 pid_t proc_pid(const struct proc *p)
@@ -538,8 +302,8 @@ void proc_set_role(struct proc *p, const char *role)
 {
     snprintf(p->role, sizeof p->role, "%s", role);
     if (p->state == PROC_READY) { /* its figures in the new role begin anew */
-        close_rows(p);
-        open_rows(p);
+        proc_close_rows(p);
+        proc_open_rows(p);
     }
 }
 
@@ -578,14 +342,4 @@ struct proc_counts proc_counts(const struct proc *p)
 void proc_reset_counts(struct proc *p)
 {
     p->counts = (struct proc_counts){0};
-}
-
-enum proc_state proc_next_state(enum proc_state state, enum proc_event event)
-{
-    return table[state][event].next;
-}
-
-const char *proc_event_name(enum proc_event event)
-{
-    return event_names[event];
 }

@@ -50,7 +50,7 @@ struct obituary {
     const char *refusal; /* the worker's own reason for not serving, or "" */
     bool was_ready;
     bool start_timed_out;
-    bool wanted; /* its owner had asked for it: not a crash */
+    bool wanted;   /* its owner had asked for it: not a crash */
     size_t n_lost; /* calls in flight at the end */
 };
 

@@ -67,7 +67,7 @@ struct rollout *rollout_new(const struct settings *settings, const struct rollou
 void rollout_free(struct rollout **r);
 
 /* Newer settings; a canary_model that differs is deployed, or rolled back if it
- * is empty now. */
+ * is empty now; a canary whose deployment named no share gets canary_percent. */
 void rollout_set_settings(struct rollout *r, const struct settings *settings);
 
 /* Loads stable_model, then deploys canary_model if there is one. */

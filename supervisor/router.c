@@ -59,6 +59,7 @@ struct router {
     struct router_listener listener;
     struct urn urn;
     size_t n_features;
+    bool stopping;
     struct job_list waiting; /* the first has the earliest deadline */
     struct event *on_waited;
     struct event *on_wake;
@@ -203,6 +204,8 @@ static void route_job(struct job *job)
         ask(job, arm, p);
     else if (all_faulted(job))
         give_up(job, "model-fault", job->fault);
+    else if (job->router->stopping)
+        give_up(job, "unavailable", "canaryd stops");
     else
         wait_for_process(job);
 }
@@ -232,22 +235,23 @@ static void on_result(struct proc_call *call, const struct call_result *result)
 
 /* --- Waiting ----------------------------------------------------------------*/
 
-static void stop_waiting(struct job *job)
+static struct job *take_first_waiting(struct router *r)
 {
-    TAILQ_REMOVE(&job->router->waiting, job, next);
-    job->router->counts.n_waiting--;
+    struct job *job = TAILQ_FIRST(&r->waiting);
+    TAILQ_REMOVE(&r->waiting, job, next);
+    r->counts.n_waiting--;
+    assert(TAILQ_FIRST(&r->waiting) != job);
+    return job;
 }
 
 static void on_waited(evutil_socket_t fd, short what, void *arg)
 {
     struct router *r = arg;
-    struct job *job;
     int64_t now = clock_mono_ns();
     (void)fd, (void)what;
-    while ((job = TAILQ_FIRST(&r->waiting)) != NULL && job->deadline_ns <= now) {
-        stop_waiting(job);
-        give_up(job, "unavailable", "no worker became ready within predict_deadline_ms");
-    }
+    while (!TAILQ_EMPTY(&r->waiting) && TAILQ_FIRST(&r->waiting)->deadline_ns <= now)
+        give_up(take_first_waiting(r), "unavailable",
+                "no worker became ready within predict_deadline_ms");
     arm_timer(r);
 }
 
@@ -262,6 +266,7 @@ static void on_wake(evutil_socket_t fd, short what, void *arg)
     r->counts.n_waiting = 0;
     while ((job = TAILQ_FIRST(&woken)) != NULL) {
         TAILQ_REMOVE(&woken, job, next);
+        assert(TAILQ_FIRST(&woken) != job);
         route_job(job);
     }
 }
@@ -274,14 +279,20 @@ void router_wake(struct router *r)
     event_active(r->on_wake, EV_TIMEOUT, 0);
 }
 
+void router_stop(struct router *r)
+{
+    r->stopping = true;
+    while (!TAILQ_EMPTY(&r->waiting))
+        give_up(take_first_waiting(r), "unavailable", "canaryd stops");
+}
+
 /* --- For the owner ----------------------------------------------------------*/
 
 struct router *router_new(struct event_base *base, struct fleet *fleet,
                           const struct settings *settings, const struct router_listener *listener)
 {
     struct router *r = mem_alloc(sizeof *r);
-    *r = (struct router){
-        .base = base, .fleet = fleet, .settings = settings, .listener = *listener};
+    *r = (struct router){.base = base, .fleet = fleet, .settings = settings, .listener = *listener};
     TAILQ_INIT(&r->waiting);
     rng_seed_from_system(&r->urn.rng);
     r->on_waited = evtimer_new(base, on_waited, r);

@@ -60,15 +60,18 @@ int router_predict(struct router *r, const double *features, size_t n, enum rout
 /* A process has become ready: requests that wait are asked. */
 void router_wake(struct router *r);
 
+/* The fleet goes: what waits is given up, and nothing waits from now on. */
+void router_stop(struct router *r);
+
 struct router_counts {
     uint64_t n_requests;
     uint64_t n_answered[N_ARMS];
-    uint64_t n_failed;      /* answered with an error */
-    uint64_t n_retried;     /* asked again of another process */
-    uint64_t n_fallbacks;   /* drawn for one arm, answered by the other */
-    uint64_t n_overloaded;  /* refused at the door */
-    size_t n_in_flight;     /* waiting ones included */
-    size_t n_waiting;       /* for a process to be ready */
+    uint64_t n_failed;     /* answered with an error */
+    uint64_t n_retried;    /* asked again of another process */
+    uint64_t n_fallbacks;  /* drawn for one arm, answered by the other */
+    uint64_t n_overloaded; /* refused at the door */
+    size_t n_in_flight;    /* waiting ones included */
+    size_t n_waiting;      /* for a process to be ready */
 };
 const struct router_counts *router_counts(const struct router *r);
 

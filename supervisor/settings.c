@@ -23,13 +23,22 @@
 
 enum type { TYPE_TEXT, TYPE_WHOLE, TYPE_REAL, TYPE_SWITCH };
 
+/* When a reloaded value takes effect. */
+enum scope { SCOPE_NOW, SCOPE_NEXT_DEPLOYMENT, SCOPE_NEXT_START, N_SCOPES };
+
+static const char *const scope_names[N_SCOPES] = {
+    [SCOPE_NOW] = "at once",
+    [SCOPE_NEXT_DEPLOYMENT] = "from the next deployment on",
+    [SCOPE_NEXT_START] = "at the next start",
+};
+
 struct setting {
     const char *name;
     size_t offset;
     enum type type;
     double min, max; /* of numbers; min_excluded: the value must be above min */
     bool min_excluded;
-    bool fixed; /* takes effect at the next start only */
+    enum scope scope;
     bool (*text_ok)(const char *text);
     const char *expected; /* of a text with text_ok */
     const char *initial;  /* the default, as it would stand on the command line */
@@ -61,24 +70,24 @@ static bool is_address(const char *text)
 #define HOUR_MS   3600000
 /* clang-format off */
 static const struct setting table[] = {
-    {AT(listen), TYPE_TEXT, .fixed = true, .text_ok = is_address, .expected = "ADDRESS:PORT",
+    {AT(listen), TYPE_TEXT, .scope = SCOPE_NEXT_START, .text_ok = is_address, .expected = "ADDRESS:PORT",
      .initial = "127.0.0.1:8000", .help = "where HTTP is served; port 0 takes a free one"},
-    {AT(model_dir), TYPE_TEXT, .fixed = true, .text_ok = is_not_empty, .expected = "a directory",
+    {AT(model_dir), TYPE_TEXT, .scope = SCOPE_NEXT_START, .text_ok = is_not_empty, .expected = "a directory",
      .initial = "models", .help = "the only directory that models are read from"},
-    {AT(stable_model), TYPE_TEXT, .fixed = true, .text_ok = is_not_empty, .expected = "a model's path",
+    {AT(stable_model), TYPE_TEXT, .scope = SCOPE_NEXT_START, .text_ok = is_not_empty, .expected = "a model's path",
      .initial = "model_v1.json", .help = "the model to serve, relative to model_dir"},
     {AT(canary_model), TYPE_TEXT,
      .initial = "", .help = "a model to deploy as canary; changed and reloaded (SIGHUP), the new one is deployed"},
     {AT(canary_percent), TYPE_REAL, 0, SETTINGS_MAX_PERCENT, .min_excluded = true,
      .initial = "10", .unit = "%", .help = "share of the traffic that a canary gets, exact"},
     {AT(min_samples), TYPE_WHOLE, 30, 1e9,
-     .initial = "36", .unit = "samples", .help = "from each model before the first verdict"},
+     .scope = SCOPE_NEXT_DEPLOYMENT, .initial = "36", .unit = "samples", .help = "from each model before the first verdict"},
     {AT(alpha), TYPE_REAL, 0, 0.5, .min_excluded = true,
-     .initial = "0.05", .help = "probability of a false alarm that is accepted"},
+     .scope = SCOPE_NEXT_DEPLOYMENT, .initial = "0.05", .help = "probability of a false alarm that is accepted"},
     {AT(margin_ms), TYPE_REAL, 0, HOUR_MS,
-     .initial = "0.1", .unit = "ms", .help = "a canary may be slower by so much ..."},
+     .scope = SCOPE_NEXT_DEPLOYMENT, .initial = "0.1", .unit = "ms", .help = "a canary may be slower by so much ..."},
     {AT(margin_ratio), TYPE_REAL, 0, 100,
-     .initial = "0.2", .help = "... and by this part of stable's latency"},
+     .scope = SCOPE_NEXT_DEPLOYMENT, .initial = "0.2", .help = "... and by this part of stable's latency"},
     {AT(auto_rollback), TYPE_SWITCH,
      .initial = "true", .help = "kill the canary once the test fires"},
     {AT(slowdown_ms), TYPE_REAL, 0, WIRE_MAX_DELAY_MS,
@@ -99,19 +108,19 @@ static const struct setting table[] = {
      .initial = "3", .unit = "deaths", .help = "of a canary within 60 s roll it back"},
     {AT(max_in_flight), TYPE_WHOLE, 1, 1e6, .initial = "1024", .unit = "requests",
      .help = "more are answered 503 with Retry-After"},
-    {AT(max_body_bytes), TYPE_WHOLE, 1, 1024 * 1024, .fixed = true,
+    {AT(max_body_bytes), TYPE_WHOLE, 1, 1024 * 1024, .scope = SCOPE_NEXT_START,
      .initial = "262144", .unit = "bytes", .help = "of a request's body"},
     {AT(max_model_bytes), TYPE_WHOLE, 1, 1024.0 * 1024 * 1024,
      .initial = "268435456", .unit = "bytes", .help = "of a model file"},
     {AT(python), TYPE_TEXT, .initial = "/usr/bin/python3",
      .help = "runs the exporter of .joblib models; empty: they are refused"},
-    {AT(worker_program), TYPE_TEXT, .fixed = true, .initial = "",
+    {AT(worker_program), TYPE_TEXT, .scope = SCOPE_NEXT_START, .initial = "",
      .help = "path of canary-worker; empty: beside canaryd"},
-    {AT(exporter_program), TYPE_TEXT, .fixed = true, .initial = "",
+    {AT(exporter_program), TYPE_TEXT, .scope = SCOPE_NEXT_START, .initial = "",
      .help = "path of export.py; empty: where it was built or installed"},
-    {AT(state_dir), TYPE_TEXT, .fixed = true, .initial = "",
+    {AT(state_dir), TYPE_TEXT, .scope = SCOPE_NEXT_START, .initial = "",
      .help = "journal; empty: $STATE_DIRECTORY, else var/state"},
-    {AT(runtime_dir), TYPE_TEXT, .fixed = true, .initial = "",
+    {AT(runtime_dir), TYPE_TEXT, .scope = SCOPE_NEXT_START, .initial = "",
      .help = "board and address; empty: $RUNTIME_DIRECTORY, else var/run"},
     {AT(log_level), TYPE_TEXT, .text_ok = is_log_level, .expected = "error, warn, info or debug",
      .initial = "info", .help = "how much is logged on standard error"},
@@ -225,16 +234,30 @@ static const char *name_at(size_t i)
     return table[i].name;
 }
 
-static const struct setting *find(const char *name, struct err *e)
+static const struct setting *find(const char *name)
 {
     for (size_t i = 0; i < N_SETTINGS; i++)
         if (strcmp(table[i].name, name) == 0)
             return &table[i];
-    const char *nearest = nearest_name(name, N_SETTINGS, name_at);
-    err_set(e, "unknown-setting", "unknown setting \"%.64s\"%s%s%s", name,
-            nearest != NULL ? "; did you mean \"" : "", nearest != NULL ? nearest : "",
-            nearest != NULL ? "\"?" : "");
     return NULL;
+}
+
+/* separator: what stands between words where the name was said. */
+static int refuse_unknown(const char *name, const char *code, const char *what, char separator,
+                          struct err *e)
+{
+    const char *nearest = nearest_name(name, N_SETTINGS, name_at);
+    char said[2][MAX_NAME];
+    snprintf(said[0], MAX_NAME, "%s", name);
+    snprintf(said[1], MAX_NAME, "%s", nearest != NULL ? nearest : "");
+    for (int i = 0; i < 2; i++)
+        for (char *p = said[i]; *p != '\0'; p++)
+            *p = *p == '_' ? separator : *p;
+    const char *dashes = separator == '-' ? "--" : "";
+    if (nearest == NULL)
+        return err_set(e, code, "unknown %s \"%s%s\"", what, dashes, said[0]);
+    return err_set(e, code, "unknown %s \"%s%s\"; did you mean \"%s%s\"?", what, dashes, said[0],
+                   dashes, said[1]);
 }
 
 static int apply_object(struct settings *s, const cJSON *root, struct err *e)
@@ -243,8 +266,10 @@ static int apply_object(struct settings *s, const cJSON *root, struct err *e)
         return err_set(e, "bad-setting", "expected an object of settings, got %s",
                        jsonx_type_name(root));
     for (const cJSON *item = root->child; item != NULL; item = item->next) {
-        const struct setting *t = find(item->string, e);
-        if (t == NULL || set_from_json(s, t, item, e) < 0)
+        const struct setting *t = find(item->string);
+        if (t == NULL)
+            return refuse_unknown(item->string, "unknown-setting", "setting", '_', e);
+        if (set_from_json(s, t, item, e) < 0)
             return -1;
     }
     return 0;
@@ -276,12 +301,15 @@ static int apply_override(struct settings *s, const char *override, struct err *
     char name[MAX_NAME];
     size_t n = strcspn(override, "=");
     if (override[n] != '=' || n >= sizeof name)
-        return err_set(e, "bad-setting", "--%.64s: expected --setting=value", override);
+        return err_set(e, "usage", "--%.64s: expected --setting=value; try canaryd --help",
+                       override);
     for (size_t i = 0; i < n; i++)
         name[i] = override[i] == '-' ? '_' : override[i];
     name[n] = '\0';
-    const struct setting *t = find(name, e);
-    return t == NULL ? -1 : set_from_text(s, t, override + n + 1, e);
+    const struct setting *t = find(name);
+    if (t == NULL)
+        return refuse_unknown(name, "usage", "option", '-', e);
+    return set_from_text(s, t, override + n + 1, e);
 }
 
 static void apply_defaults(struct settings *s)
@@ -341,11 +369,30 @@ static bool differs(const struct setting *t, const struct settings *a, const str
     return memcmp(const_field_of(a, t), const_field_of(b, t), size_of(t)) != 0;
 }
 
-void settings_warn_fixed(const struct settings *now, const struct settings *wanted)
+/* The value as it would stand on the command line. */
+static void print_value(const struct settings *s, const struct setting *t, char *out, size_t size)
 {
-    for (size_t i = 0; i < N_SETTINGS; i++)
-        if (table[i].fixed && differs(&table[i], now, wanted))
-            log_warn("setting %s changed; it takes effect at the next start", table[i].name);
+    if (t->type == TYPE_TEXT)
+        snprintf(out, size, "\"%s\"", text_of(s, t));
+    else if (t->type == TYPE_SWITCH)
+        snprintf(out, size, "%s", *(const bool *)const_field_of(s, t) ? "true" : "false");
+    else if (t->type == TYPE_WHOLE)
+        snprintf(out, size, "%lld", (long long)*(const int64_t *)const_field_of(s, t));
+    else
+        snprintf(out, size, "%.10g", *(const double *)const_field_of(s, t));
+}
+
+void settings_log_changes(const struct settings *now, const struct settings *wanted)
+{
+    for (size_t i = 0; i < N_SETTINGS; i++) {
+        char old[128];
+        char new[128];
+        if (!differs(&table[i], now, wanted))
+            continue;
+        print_value(now, &table[i], old, sizeof old);
+        print_value(wanted, &table[i], new, sizeof new);
+        log_info("setting %s: %s -> %s, %s", table[i].name, old, new, scope_names[table[i].scope]);
+    }
 }
 
 void settings_print_help(FILE *out)
@@ -359,8 +406,8 @@ void settings_print_help(FILE *out)
         for (char *p = option; *p != '\0'; p++)
             if (*p == '_')
                 *p = '-';
-        fprintf(out, "  --%s=%s\n      %s\n      %s%s\n", option, t->initial, t->help, expected,
-                t->fixed ? "; fixed until the next start" : "");
+        fprintf(out, "  --%s=%s\n      %s\n      %s; reloaded %s\n", option, t->initial, t->help,
+                expected, scope_names[t->scope]);
     }
 }
 

@@ -49,8 +49,9 @@ struct settings {
 
 /* file: a JSON file with comments, or NULL. overrides: n strings "name=value"
  * from the command line, which win; a dash stands for an underscore. Returns
- * the whole, or NULL with err ("bad-setting", "unknown-setting", "bad-json" or
- * "file-unreadable") naming the key, the value and what was expected. */
+ * the whole, or NULL with err ("usage" for an unknown option, "bad-setting",
+ * "unknown-setting", "bad-json" or "file-unreadable") naming the key, the value and what was
+ * expected. */
 struct settings *settings_load(const char *file, const char *const *overrides, size_t n,
                                struct err *e);
 void settings_free(struct settings **s);
@@ -58,11 +59,11 @@ void settings_free(struct settings **s);
 /* The numbers of a deployment's "percent" too: above 0, at most 50. */
 #define SETTINGS_MAX_PERCENT 50
 
-/* Logs, for every setting that differs and can't change while running, that it
- * takes effect at the next start. */
-void settings_warn_fixed(const struct settings *now, const struct settings *wanted);
+/* Logs every setting that differs, with its values and when the new one takes
+ * effect: at once, from the next deployment on, or at the next start. */
+void settings_log_changes(const struct settings *now, const struct settings *wanted);
 
-/* One line per setting: name, default, range, unit, help. */
+/* For every setting its name, default, help, range, unit, and when a reload counts. */
 void settings_print_help(FILE *out);
 
 /* {"listen": ..., ...}: the settings in force. The caller owns it. */

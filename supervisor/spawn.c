@@ -20,7 +20,6 @@
 #include "common/fdio.h"
 
 #define FIRST_FD    3
-#define SCRATCH_FD  64 /* descriptors are moved here first, out of each other's way */
 #define EXEC_FAILED 127
 
 /* waitid's id type for a pidfd; newer than glibc 2.35's headers in some places. */
@@ -46,15 +45,20 @@ static void reset_signals(void)
     sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
+/* Copies all to free numbers first, out of each other's way. */
 static bool place_fds(const struct spawn_request *r)
 {
-    for (size_t i = 0; i < r->n_fds; i++)
-        if (dup2(r->fds[i], SCRATCH_FD + (int)i) < 0)
+    const int behind = FIRST_FD + (int)r->n_fds;
+    int copies[SPAWN_MAX_FDS];
+    for (size_t i = 0; i < r->n_fds; i++) {
+        copies[i] = fcntl(r->fds[i], F_DUPFD_CLOEXEC, behind);
+        if (copies[i] < 0)
             return false;
+    }
     for (size_t i = 0; i < r->n_fds; i++)
-        if (dup2(SCRATCH_FD + (int)i, FIRST_FD + (int)i) < 0)
+        if (dup2(copies[i], FIRST_FD + (int)i) < 0)
             return false;
-    return syscall(SYS_close_range, (unsigned)(FIRST_FD + r->n_fds), UINT_MAX, 0) == 0;
+    return syscall(SYS_close_range, (unsigned)behind, UINT_MAX, 0) == 0;
 }
 
 static bool confine(pid_t supervisor)
@@ -123,7 +127,7 @@ int spawn_reap(int pidfd, char *how, size_t size)
 int program_dir(char *dir, size_t size)
 {
     ssize_t n = readlink("/proc/self/exe", dir, size - 1);
-    if (n <= 0)
+    if (n <= 0 || (size_t)n == size - 1) /* it may have been cut */
         return -1;
     dir[n] = '\0';
     char *slash = strrchr(dir, '/');

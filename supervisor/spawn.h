@@ -37,7 +37,7 @@ void spawn_kill(int pidfd);
 int spawn_reap(int pidfd, char *how, size_t size);
 
 /* The directory of the running program, so that its companions are found
- * beside it. Writes at most size bytes; 0 or -1. */
+ * beside it. 0, or -1 when it can't be told or its path does not fit size. */
 int program_dir(char *dir, size_t size);
 
 #endif

@@ -8,13 +8,15 @@
 
 #include <math.h>
 
+/* Draws of a stratum; nobody lives to see its end, and it fits 64 bits. */
+#define MAX_STRATUM     0x1p62
 #define WHOLE_TOLERANCE 1e-9 /* 0.1 * 10 is not quite 1 in binary */
 
 void urn_set_share(struct urn *u, double percent)
 {
     u->share = percent / 100;
-    u->group = u->places = u->left = u->to_place = 0;
-    u->n_groups = u->n_drawn = 0;
+    u->group = u->places = u->to_place = 0;
+    u->left = u->n_groups = u->n_drawn = 0;
     for (uint32_t g = 1; g <= URN_MAX_GROUP && u->group == 0; g++) {
         double places = u->share * g;
         if (places > 0.5 && fabs(places - round(places)) < WHOLE_TOLERANCE) {
@@ -31,9 +33,17 @@ static void next_group(struct urn *u)
         u->left = u->group;
         u->to_place = u->places;
     } else {
-        u->left = (uint32_t)(floor((double)u->n_groups / u->share) - (double)u->n_drawn);
+        double end = floor((double)u->n_groups / u->share);
+        u->left = (uint64_t)fmin(end - (double)u->n_drawn, MAX_STRATUM);
         u->to_place = 1;
     }
+}
+
+/* Uniform over 0 .. n-1. Above 32 bits no number comes more than 5 in 4 times as
+ * often as another: nobody draws so many. */
+static uint64_t below(struct rng *r, uint64_t n)
+{
+    return n <= UINT32_MAX ? rng_below(r, (uint32_t)n) : rng_next(r) % n;
 }
 
 bool urn_draw(struct urn *u)
@@ -42,7 +52,7 @@ bool urn_draw(struct urn *u)
         return false;
     if (u->left == 0)
         next_group(u);
-    bool is_canary = rng_below(&u->rng, u->left) < u->to_place;
+    bool is_canary = below(&u->rng, u->left) < u->to_place;
     u->left--;
     u->n_drawn++;
     if (is_canary)

@@ -19,7 +19,7 @@ struct urn {
     double share;      /* 0 .. 0.5 */
     uint32_t group;    /* draws in a group; 0: no group fits, see urn.c */
     uint32_t places;   /* canary places in a group */
-    uint32_t left;     /* draws left in this group */
+    uint64_t left;     /* draws left in this group */
     uint32_t to_place; /* canary places left in it */
     uint64_t n_groups; /* completed or begun, since the share was set */
     uint64_t n_drawn;

@@ -7,11 +7,17 @@ jobs=$(nproc 2>/dev/null || echo 2)
 if [ "${1:-}" = -j ]; then jobs=$2; shift 2; fi
 out=$(mktemp -d "${TMPDIR:-/tmp}/canaryd-tests.XXXXXX")
 trap 'rm -rf "$out"' EXIT
+export TMPDIR=$out # so that even a test that is killed leaves nothing behind
 if [ -t 1 ]; then red=$'\e[31m' green=$'\e[32m' plain=$'\e[0m'; else red='' green='' plain=''; fi
+
+name_of() { # program: unit/test_x, for a unit and an integration test may share a name
+    echo "${1##*/tests/}"
+}
 
 run_one() { # program: leaves its output, exit code and seconds under $out
     local name start
-    name=$(basename "$1")
+    name=$(name_of "$1")
+    mkdir -p "$out/$(dirname "$name")"
     start=$(date +%s%N)
     timeout -k 5 "${TEST_TIMEOUT:-120}" "$1" >"$out/$name.out" 2>&1 </dev/null
     echo $? >"$out/$name.rc"
@@ -32,18 +38,18 @@ wait
 
 passed=0 failed=0 skipped=0
 for program in "$@"; do
-    name=$(basename "$program") file=$out/$(basename "$program").out
+    name=$(name_of "$program") file=$out/$(name_of "$program").out
     rc=$(cat "$out/$name.rc") ms=$(cat "$out/$name.ms")
     ok=$(count OK "$file") bad=$(count FAILED "$file") left=$(count SKIPPED "$file")
-    # cmocka says FAILED as it happens, in a headline and in a list at the end.
-    bad=$((bad / 2))
+    # cmocka says FAILED and SKIPPED as it happens, in a headline and in a list at the end.
+    bad=$((bad / 2)) left=$((left / 2))
     if [ "$rc" -ne 0 ] && [ "$bad" -eq 0 ]; then bad=1; fi
     passed=$((passed + ok)) failed=$((failed + bad)) skipped=$((skipped + left))
     if [ "$rc" -eq 0 ]; then
-        printf '  %sPASS%s  %-28s %3d cases %6d ms\n' "$green" "$plain" "$name" "$ok" "$ms"
+        printf '  %sPASS%s  %-34s %3d cases %6d ms\n' "$green" "$plain" "$name" "$ok" "$ms"
         grep '^SKIP' "$file" | sed 's/^/        /'
     else
-        printf '  %sFAIL%s  %-28s exit %d after %d ms; its output:\n' "$red" "$plain" "$name" "$rc" "$ms"
+        printf '  %sFAIL%s  %-34s exit %d after %d ms; its output:\n' "$red" "$plain" "$name" "$rc" "$ms"
         sed 's/^/        /' "$file"
     fi
 done

@@ -62,7 +62,7 @@ static void on_echo(struct evhttp_request *r, struct event_base *base)
     struct evbuffer *in = evhttp_request_get_input_buffer(r);
     (void)base;
     TAILQ_FOREACH(header, evhttp_request_get_input_headers(r), next)
-    cJSON_AddStringToObject(j, header->key, header->value);
+        cJSON_AddStringToObject(j, header->key, header->value);
     cJSON_AddStringToObject(j, "uri", evhttp_request_get_uri(r));
     cJSON_AddBoolToObject(j, "post", evhttp_request_get_command(r) == EVHTTP_REQ_POST);
     evbuffer_add(in, "", 1);

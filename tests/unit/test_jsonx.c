@@ -15,7 +15,7 @@
 
 static const struct {
     const char *text;
-    size_t n; /* 0: strlen */
+    size_t n;         /* 0: strlen */
     const char *code; /* NULL: accepted */
     const char *pointer;
     const char *says; /* part of the sentence */
@@ -26,7 +26,8 @@ static const struct {
     {"1e-999", 0, NULL, NULL, NULL},
     {"123456789012345678901234567890", 0, NULL, NULL, NULL},
     {"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]", 0, NULL, NULL, NULL},
-    {"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]", 0, "too-deep", NULL, "32"},
+    {"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]", 0, "too-deep", NULL,
+     "32"},
     {"", 0, "bad-json", NULL, "byte 0"},
     {"[1,2", 0, "bad-json", NULL, "byte 4"},
     {"{} x", 0, "bad-json", NULL, "byte 3"},

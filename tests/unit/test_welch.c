@@ -74,7 +74,8 @@ static struct moments moments_of(const cJSON *arm)
         m.m2 = number(arm, "var") * (double)(m.n - 1);
         return m;
     }
-    cJSON_ArrayForEach(x, arm) moments_add(&m, x->valuedouble);
+    cJSON_ArrayForEach(x, arm)
+        moments_add(&m, x->valuedouble);
     return m;
 }
 
@@ -113,8 +114,7 @@ static void test_vectors(void **state)
     const cJSON *v;
     size_t n = 0;
     (void)state;
-    cJSON_ArrayForEach(v, jsonx_member(root, "welch"))
-    {
+    cJSON_ArrayForEach(v, jsonx_member(root, "welch")) {
         check_vector(v);
         n++;
     }
@@ -129,8 +129,7 @@ static void test_tails_of_the_library(void **state)
     const cJSON *v;
     size_t n = 0;
     (void)state;
-    cJSON_ArrayForEach(v, jsonx_member(root, "t_sf"))
-    {
+    cJSON_ArrayForEach(v, jsonx_member(root, "t_sf")) {
         const char *id = jsonx_member(v, "id")->valuestring;
         double t = number(v, "t");
         double df = number(v, "df");
@@ -146,8 +145,7 @@ static void check_intervals(const char *name, const cJSON *c, const struct momen
                             const struct moments *canary)
 {
     const cJSON *want;
-    cJSON_ArrayForEach(want, jsonx_member(c, "intervals"))
-    {
+    cJSON_ArrayForEach(want, jsonx_member(c, "intervals")) {
         struct welch w;
         assert_int_equal(welch_test(stable, canary, number(want, "level"), &w, NULL), 0);
         double tolerance = 1e-9 * (w.interval_high - w.interval_low);
@@ -170,8 +168,7 @@ static void test_scipy_agrees(void **state)
     const cJSON *c;
     size_t n = 0;
     (void)state;
-    cJSON_ArrayForEach(c, jsonx_member(root, "cases"))
-    {
+    cJSON_ArrayForEach(c, jsonx_member(root, "cases")) {
         const char *name = jsonx_member(c, "name")->valuestring;
         struct moments stable = moments_of(jsonx_member(c, "stable_ns"));
         struct moments canary = moments_of(jsonx_member(c, "canary_ns"));

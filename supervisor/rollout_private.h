@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * What rollout.c and rollout_table.c share; nobody else includes it.
+ */
+#ifndef CANARYD_ROLLOUT_PRIVATE_H
+#define CANARYD_ROLLOUT_PRIVATE_H
+
+#include <cjson/cJSON.h>
+
+#include "supervisor/rollout.h"
+
+/* A deployment on its way to be a canary. */
+struct candidate {
+    struct load *load; /* until the model is there */
+    double percent;    /* 0: whatever canary_percent says */
+    const char *by;
+    deployed *done; /* NULL: nobody waits for it */
+    void *arg;
+};
+
+struct rollout {
+    enum rollout_state state;
+    const struct settings *settings;
+    char *canary_setting; /* canary_model as it was last acted on */
+    struct rollout_rooms rooms;
+    const char *exporter_program;
+    struct rollout_listener listener;
+    struct candidate candidate;
+    double percent;           /* the canary's; 0: none is out */
+    bool percent_by_settings; /* it follows canary_percent */
+    int64_t canary_start_ns;
+    const char *rolled_back_by; /* without asking, since the last deployment */
+    bool slowdown;
+    bool serving;
+    bool stopping;
+    struct load *stable_load;
+};
+
+/* What an event brings along. */
+struct occasion {
+    const struct deploy_request *request;
+    deployed *done;
+    void *arg;
+    const struct err *why; /* CANDIDATE_FAILED */
+    const char *text;      /* CANARY_GAVE_UP */
+    bool force;            /* PROMOTE */
+    struct promotion *promotion;
+    const char **by; /* ROLLBACK */
+    struct err *e;
+};
+
+/* The one function that moves the rollout from state to state. 0, or -1 with
+ * o->e filled: the event was refused and nothing has happened. */
+int rollout_handle(struct rollout *r, enum rollout_event event, const struct occasion *o);
+
+/* Tells whoever waits for the candidate, once. */
+void rollout_answer_candidate(struct rollout *r, const struct err *why);
+
+/* Ends a candidate before it is ready, in whatever stage it is. */
+void rollout_drop_candidate(struct rollout *r, const char *why);
+
+/* The model that was loaded for the candidate has come, or has not. */
+void rollout_on_candidate_loaded(void *arg, struct modelref *model, const struct err *why);
+
+/* A journal entry's members for a model, and the model of the canary. */
+cJSON *rollout_note_model(const struct modelref *m);
+const struct modelref *rollout_canary_model(const struct rollout *r);
+
+#endif

@@ -1,0 +1,354 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * The rollout's table of state x event. Each cell's action runs before the
+ * state changes and may refuse: nothing has happened then. The order inside an
+ * action is always the same: share, processes, judge, journal.
+ */
+#include <assert.h>
+#include <stdio.h>
+
+#include "common/log.h"
+#include "supervisor/fleet.h"
+#include "supervisor/journal.h"
+#include "supervisor/judge.h"
+#include "supervisor/loader.h"
+#include "supervisor/modelref.h"
+#include "supervisor/rollout_private.h"
+#include "supervisor/router.h"
+#include "supervisor/settings.h"
+
+static const char *const state_names[N_ROLLOUT_STATES] = {
+    [ROLLOUT_IDLE] = "idle",
+    [ROLLOUT_LOADING] = "loading",
+    [ROLLOUT_CANARY] = "canary",
+    [ROLLOUT_REPLACING] = "replacing",
+};
+
+static const char *const event_names[N_ROLLOUT_EVENTS] = {
+    [ROLLOUT_EVENT_DEPLOY] = "deploy",
+    [ROLLOUT_EVENT_REPLACE] = "replace",
+    [ROLLOUT_EVENT_CANDIDATE_READY] = "candidate-ready",
+    [ROLLOUT_EVENT_CANDIDATE_FAILED] = "candidate-failed",
+    [ROLLOUT_EVENT_CANARY_GAVE_UP] = "canary-gave-up",
+    [ROLLOUT_EVENT_VERDICT_BAD] = "verdict-bad",
+    [ROLLOUT_EVENT_PROMOTE] = "promote",
+    [ROLLOUT_EVENT_ROLLBACK] = "rollback",
+};
+
+/* --- Small helpers of the actions -------------------------------------------*/
+
+const struct modelref *rollout_canary_model(const struct rollout *r)
+{
+    return fleet_model(r->rooms.fleet, ROLE_CANARY);
+}
+
+cJSON *rollout_note_model(const struct modelref *m)
+{
+    cJSON *fields = cJSON_CreateObject();
+    cJSON_AddStringToObject(fields, "model", m->name);
+    cJSON_AddStringToObject(fields, "model_version", m->version);
+    cJSON_AddStringToObject(fields, "sha256", m->sha256);
+    return fields;
+}
+
+void rollout_answer_candidate(struct rollout *r, const struct err *why)
+{
+    struct candidate c = r->candidate;
+    r->candidate = (struct candidate){0};
+    if (c.done != NULL)
+        c.done(c.arg, why);
+}
+
+void rollout_drop_candidate(struct rollout *r, const char *why)
+{
+    struct err e;
+    err_set(&e, "superseded", "the deployment was given up: %s", why);
+    if (r->candidate.load != NULL)
+        loader_cancel(r->candidate.load);
+    r->candidate.load = NULL;
+    fleet_kill(r->rooms.fleet, ROLE_CANDIDATE, why);
+    rollout_answer_candidate(r, &e);
+}
+
+static void take_canary_down(struct rollout *r, const char *why)
+{
+    router_set_share(r->rooms.router, 0);
+    fleet_kill(r->rooms.fleet, ROLE_CANARY, why);
+    r->percent = 0;
+    r->canary_start_ns = 0;
+}
+
+/* --- The actions of the cells: 0, or -1 with err and nothing changed ---------*/
+
+static int do_load(struct rollout *r, const struct occasion *o)
+{
+    const struct settings *s = r->settings;
+    const struct load_options options = {
+        .model_dir = s->model_dir,
+        .python = s->python,
+        .exporter_program = r->exporter_program,
+        .max_model_bytes = s->max_model_bytes,
+        .timeout_ms = s->start_timeout_ms,
+    };
+    r->candidate = (struct candidate){
+        .percent = o->request->percent,
+        .by = o->request->by,
+        .done = o->done,
+        .arg = o->arg,
+    };
+    r->candidate.load = loader_start(r->rooms.loader, &options, o->request->path,
+                                     o->request->sha256, rollout_on_candidate_loaded, r);
+    return 0;
+}
+
+static int do_load_instead(struct rollout *r, const struct occasion *o)
+{
+    rollout_drop_candidate(r, "another one took its place");
+    return do_load(r, o);
+}
+
+static int refuse_loading(struct rollout *r, const struct occasion *o)
+{
+    (void)r;
+    return err_set(o->e, "canary-loading",
+                   "a canary is being loaded; wait for it, or deploy with \"replace\": true");
+}
+
+static int refuse_active(struct rollout *r, const struct occasion *o)
+{
+    return err_set(o->e, "canary-active",
+                   "the canary %.100s is out; promote it or roll it back first, or deploy with "
+                   "\"replace\": true",
+                   rollout_canary_model(r)->version);
+}
+
+static int do_open_share(struct rollout *r, const struct occasion *o)
+{
+    (void)o;
+    fleet_move(r->rooms.fleet, ROLE_CANDIDATE, ROLE_CANARY);
+    r->percent_by_settings = r->candidate.percent <= 0;
+    r->percent = r->percent_by_settings ? r->settings->canary_percent : r->candidate.percent;
+    r->canary_start_ns = clock_wall_ns();
+    r->rolled_back_by = NULL;
+    judge_begin(r->rooms.judge);
+    router_set_share(r->rooms.router, r->percent);
+    cJSON *fields = rollout_note_model(rollout_canary_model(r));
+    cJSON_AddNumberToObject(fields, "percent", r->percent);
+    cJSON_AddStringToObject(fields, "by", r->candidate.by);
+    journal_add(r->rooms.journal, "deployed", fields);
+    log_info("canary %s gets %g %% of the traffic", rollout_canary_model(r)->version, r->percent);
+    return 0;
+}
+
+static int do_replace_canary(struct rollout *r, const struct occasion *o)
+{
+    journal_add(r->rooms.journal, "replaced", rollout_note_model(rollout_canary_model(r)));
+    take_canary_down(r, "another canary took its place");
+    return do_open_share(r, o);
+}
+
+/* The requester is told by whoever raised the event, after the state has changed. */
+static int do_note_failure(struct rollout *r, const struct occasion *o)
+{
+    cJSON *fields = cJSON_CreateObject();
+    cJSON_AddStringToObject(fields, "code", o->why->code);
+    cJSON_AddStringToObject(fields, "reason", o->why->text);
+    cJSON_AddStringToObject(fields, "by", r->candidate.by);
+    journal_add(r->rooms.journal, "deployment-failed", fields);
+    log_warn("deployment failed: %s", o->why->text);
+    return 0;
+}
+
+static int do_note_crash_loop(struct rollout *r, const struct occasion *o)
+{
+    char alarm[160];
+    cJSON *fields = cJSON_CreateObject();
+    snprintf(alarm, sizeof alarm, "ALERT: Canary crashed repeatedly: %.100s.", o->text);
+    router_set_share(r->rooms.router, 0);
+    r->percent = 0;
+    r->canary_start_ns = 0;
+    r->rolled_back_by = "crash-loop";
+    judge_freeze(r->rooms.judge, r->rolled_back_by, alarm);
+    cJSON_AddStringToObject(fields, "by", r->rolled_back_by);
+    cJSON_AddStringToObject(fields, "reason", o->text);
+    journal_add(r->rooms.journal, "rolled-back", fields);
+    log_warn("canary rolled back: %s", o->text);
+    return 0;
+}
+
+static int do_execute(struct rollout *r, const struct occasion *o)
+{
+    struct health health;
+    (void)o;
+    cJSON *fields = rollout_note_model(rollout_canary_model(r));
+    take_canary_down(r, "rolled back by the judge");
+    r->rolled_back_by = "judge";
+    judge_freeze(r->rooms.judge, r->rolled_back_by, NULL);
+    judge_health(r->rooms.judge, &health);
+    cJSON_AddStringToObject(fields, "by", r->rolled_back_by);
+    cJSON_AddItemToObject(fields, "health", health_to_json(&health));
+    log_warn("canary rolled back by the judge: stable %.3f ms, canary %.3f ms, p %.3g",
+             ns_to_ms(health.report.round_trip[ARM_STABLE].mean),
+             ns_to_ms(health.report.round_trip[ARM_CANARY].mean), health.report.plain.p_greater);
+    journal_add(r->rooms.journal, "rolled-back", fields);
+    return 0;
+}
+
+static int do_swap(struct rollout *r, const struct occasion *o)
+{
+    struct fleet *f = r->rooms.fleet;
+    if (fleet_ready(f, ROLE_CANARY) == NULL)
+        return err_set(o->e, "canary-not-ready",
+                       "the canary is being restarted; try again in a moment");
+    if (judge_has_fired(r->rooms.judge) && !o->force)
+        return err_set(o->e, "alert-stands",
+                       "the canary is significantly slower than stable; roll it back, or promote "
+                       "with \"force\": true");
+    cJSON *fields = rollout_note_model(rollout_canary_model(r));
+    snprintf(o->promotion->previous, sizeof o->promotion->previous, "%s",
+             fleet_model(f, ROLE_STABLE)->name);
+    snprintf(o->promotion->now, sizeof o->promotion->now, "%s", rollout_canary_model(r)->name);
+    router_set_share(r->rooms.router, 0);
+    fleet_retire(f, ROLE_STABLE);
+    fleet_move(f, ROLE_CANARY, ROLE_STABLE);
+    router_wake(r->rooms.router); /* what waited for the old stable */
+    r->percent = 0;
+    r->canary_start_ns = 0;
+    judge_end(r->rooms.judge);
+    cJSON_AddStringToObject(fields, "previous", o->promotion->previous);
+    journal_add(r->rooms.journal, "promoted", fields);
+    log_info("promoted: %s is stable now, %s was", o->promotion->now, o->promotion->previous);
+    return 0;
+}
+
+static int refuse_no_canary(struct rollout *r, const struct occasion *o)
+{
+    (void)r;
+    return err_set(o->e, "no-canary", "no canary is deployed");
+}
+
+static int do_roll_back(struct rollout *r, const struct occasion *o)
+{
+    (void)o;
+    cJSON *fields = rollout_note_model(rollout_canary_model(r));
+    take_canary_down(r, "rolled back by its operator");
+    judge_end(r->rooms.judge);
+    cJSON_AddStringToObject(fields, "by", "operator");
+    journal_add(r->rooms.journal, "rolled-back", fields);
+    log_info("canary rolled back by its operator");
+    return 0;
+}
+
+static int do_give_up_candidate(struct rollout *r, const struct occasion *o)
+{
+    (void)o;
+    rollout_drop_candidate(r, "it was rolled back");
+    return 0;
+}
+
+static int do_roll_back_both(struct rollout *r, const struct occasion *o)
+{
+    rollout_drop_candidate(r, "it was rolled back");
+    return do_roll_back(r, o);
+}
+
+/* It is gone already: 200, with who did it, for as long as the report stands. */
+static int do_confirm_rollback(struct rollout *r, const struct occasion *o)
+{
+    if (r->rolled_back_by == NULL)
+        return refuse_no_canary(r, o);
+    *o->by = r->rolled_back_by;
+    return 0;
+}
+
+static int do_nothing(struct rollout *r, const struct occasion *o)
+{
+    (void)r, (void)o;
+    return 0;
+}
+
+/* --- The table --------------------------------------------------------------*/
+
+struct cell {
+    enum rollout_state next;
+    int (*act)(struct rollout *r, const struct occasion *o); /* NULL: only a bug gets here */
+};
+
+/* clang-format off */
+static const struct cell table[N_ROLLOUT_STATES][N_ROLLOUT_EVENTS] = {
+    [ROLLOUT_IDLE] = {
+        [ROLLOUT_EVENT_DEPLOY]           = {ROLLOUT_LOADING, do_load},
+        [ROLLOUT_EVENT_REPLACE]          = {ROLLOUT_LOADING, do_load},
+        [ROLLOUT_EVENT_CANDIDATE_READY]  = {ROLLOUT_IDLE, NULL},
+        [ROLLOUT_EVENT_CANDIDATE_FAILED] = {ROLLOUT_IDLE, NULL},
+        [ROLLOUT_EVENT_CANARY_GAVE_UP]   = {ROLLOUT_IDLE, NULL},
+        [ROLLOUT_EVENT_VERDICT_BAD]      = {ROLLOUT_IDLE, do_nothing},
+        [ROLLOUT_EVENT_PROMOTE]          = {ROLLOUT_IDLE, refuse_no_canary},
+        [ROLLOUT_EVENT_ROLLBACK]         = {ROLLOUT_IDLE, do_confirm_rollback},
+    },
+    [ROLLOUT_LOADING] = {
+        [ROLLOUT_EVENT_DEPLOY]           = {ROLLOUT_LOADING, refuse_loading},
+        [ROLLOUT_EVENT_REPLACE]          = {ROLLOUT_LOADING, do_load_instead},
+        [ROLLOUT_EVENT_CANDIDATE_READY]  = {ROLLOUT_CANARY, do_open_share},
+        [ROLLOUT_EVENT_CANDIDATE_FAILED] = {ROLLOUT_IDLE, do_note_failure},
+        [ROLLOUT_EVENT_CANARY_GAVE_UP]   = {ROLLOUT_LOADING, NULL},
+        [ROLLOUT_EVENT_VERDICT_BAD]      = {ROLLOUT_LOADING, do_nothing},
+        [ROLLOUT_EVENT_PROMOTE]          = {ROLLOUT_LOADING, refuse_loading},
+        [ROLLOUT_EVENT_ROLLBACK]         = {ROLLOUT_IDLE, do_give_up_candidate},
+    },
+    [ROLLOUT_CANARY] = {
+        [ROLLOUT_EVENT_DEPLOY]           = {ROLLOUT_CANARY, refuse_active},
+        [ROLLOUT_EVENT_REPLACE]          = {ROLLOUT_REPLACING, do_load},
+        [ROLLOUT_EVENT_CANDIDATE_READY]  = {ROLLOUT_CANARY, NULL},
+        [ROLLOUT_EVENT_CANDIDATE_FAILED] = {ROLLOUT_CANARY, NULL},
+        [ROLLOUT_EVENT_CANARY_GAVE_UP]   = {ROLLOUT_IDLE, do_note_crash_loop},
+        [ROLLOUT_EVENT_VERDICT_BAD]      = {ROLLOUT_IDLE, do_execute},
+        [ROLLOUT_EVENT_PROMOTE]          = {ROLLOUT_IDLE, do_swap},
+        [ROLLOUT_EVENT_ROLLBACK]         = {ROLLOUT_IDLE, do_roll_back},
+    },
+    [ROLLOUT_REPLACING] = {
+        [ROLLOUT_EVENT_DEPLOY]           = {ROLLOUT_REPLACING, refuse_loading},
+        [ROLLOUT_EVENT_REPLACE]          = {ROLLOUT_REPLACING, do_load_instead},
+        [ROLLOUT_EVENT_CANDIDATE_READY]  = {ROLLOUT_CANARY, do_replace_canary},
+        [ROLLOUT_EVENT_CANDIDATE_FAILED] = {ROLLOUT_CANARY, do_note_failure},
+        [ROLLOUT_EVENT_CANARY_GAVE_UP]   = {ROLLOUT_LOADING, do_note_crash_loop},
+        [ROLLOUT_EVENT_VERDICT_BAD]      = {ROLLOUT_LOADING, do_execute},
+        [ROLLOUT_EVENT_PROMOTE]          = {ROLLOUT_REPLACING, refuse_loading},
+        [ROLLOUT_EVENT_ROLLBACK]         = {ROLLOUT_IDLE, do_roll_back_both},
+    },
+};
+/* clang-format on */
+
+int rollout_handle(struct rollout *r, enum rollout_event event, const struct occasion *o)
+{
+    const struct cell *cell = &table[r->state][event];
+    assert(cell->act != NULL);
+    if (cell->act(r, o) < 0)
+        return -1;
+    if (cell->next != r->state)
+        log_debug("rollout: %s -> %s by %s", state_names[r->state], state_names[cell->next],
+                  event_names[event]);
+    r->state = cell->next;
+    r->listener.changed(r->listener.arg);
+    return 0;
+}
+
+const char *rollout_state_name(enum rollout_state state)
+{
+    return state_names[state];
+}
+
+const char *rollout_event_name(enum rollout_event event)
+{
+    return event_names[event];
+}
+
+enum rollout_state rollout_next_state(enum rollout_state state, enum rollout_event event)
+{
+    return table[state][event].next;
+}
+
+bool rollout_is_bug(enum rollout_state state, enum rollout_event event)
+{
+    return table[state][event].act == NULL;
+}

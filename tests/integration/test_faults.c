@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Death and delay, under traffic: of the canary, of stable, of canaryd itself.
+ * Whatever happens to a worker, no client may notice more than delay.
+ */
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "common/clock.h"
+#include "tests/support/answer.h"
+#include "tests/support/server.h"
+#include "tests/support/status.h"
+#include "tests/support/traffic.h"
+#include "tests/support/workdir.h"
+
+#define N_CLIENTS 12
+
+static const char *const by_hand[] = {"--auto-rollback=false", NULL};
+
+static void deploy(struct server *s)
+{
+    answer_is(server_post(s, "/admin/deploy-canary", "{\"model_path\":\"model_v2.json\"}"), 200);
+}
+
+/* Kills the ready worker of this role and waits for its successor. */
+static void kill_and_await(struct server *s, const char *role, int signal)
+{
+    pid_t old = status_pid(s, role);
+    assert_int_not_equal(old, 0);
+    assert_int_equal(kill(old, signal), 0);
+    status_wait_pid(s, role, old);
+    process_wait_gone(old, 5000);
+}
+
+static void end_clean(struct server *s, struct traffic **t)
+{
+    traffic_wait(*t, 200);
+    struct traffic_report r = traffic_stop(t);
+    print_message("%llu answers, %llu by the canary, the slowest after %.0f ms\n",
+                  (unsigned long long)r.n_ok, (unsigned long long)r.n_canary, r.longest_ms);
+    traffic_expect_clean(&r);
+    server_stop(s);
+}
+
+static void test_canary_killed(void **state)
+{
+    (void)state;
+    struct server *s = server_start(by_hand);
+    deploy(s);
+    struct traffic *t = traffic_start(s->port, N_CLIENTS);
+    traffic_wait(t, 200);
+    kill_and_await(s, "canary", SIGKILL);
+    traffic_wait(t, 200);
+    kill_and_await(s, "canary", SIGSEGV);
+    answer_string_is(status_get(s), "state", "canary");
+    end_clean(s, &t);
+}
+
+static void test_stable_killed(void **state)
+{
+    (void)state;
+    struct server *s = server_start(by_hand);
+    struct traffic *t = traffic_start(s->port, N_CLIENTS);
+    for (int i = 0; i < 3; i++) {
+        traffic_wait(t, 200);
+        kill_and_await(s, "stable", SIGKILL);
+    }
+    end_clean(s, &t);
+}
+
+static void test_stable_killed_beside_a_canary(void **state)
+{
+    (void)state;
+    struct server *s = server_start(by_hand);
+    deploy(s);
+    struct traffic *t = traffic_start(s->port, N_CLIENTS);
+    traffic_wait(t, 200);
+    kill_and_await(s, "stable", SIGKILL);
+    traffic_wait(t, 200);
+    if (status_pid(s, "baseline") != 0)
+        kill_and_await(s, "baseline", SIGKILL);
+    end_clean(s, &t);
+}
+
+/* A stopped process says nothing, not even that it died: only time tells. */
+static void test_worker_stopped(void **state)
+{
+    (void)state;
+    struct server *s =
+        server_start((const char *const[]){"--auto-rollback=false", "--try-deadline-ms=150",
+                                           "--hang-ms=400", "--predict-deadline-ms=9000", NULL});
+    deploy(s);
+    struct traffic *t = traffic_start(s->port, N_CLIENTS);
+    traffic_wait(t, 200);
+    kill_and_await(s, "canary", SIGSTOP);
+    traffic_wait(t, 200);
+    kill_and_await(s, "stable", SIGSTOP);
+    end_clean(s, &t);
+}
+
+static void test_crash_loop_rolls_back(void **state)
+{
+    (void)state;
+    struct server *s = server_start(NULL); /* by its own rule, whatever the judge may do */
+    deploy(s);
+    struct traffic *t = traffic_start(s->port, 4);
+    pid_t old = 0;
+    for (int i = 0; i < 3; i++) {
+        old = status_wait_pid(s, "canary", old);
+        assert_int_equal(kill(old, SIGKILL), 0);
+        process_wait_gone(old, 5000);
+    }
+    status_wait_state(s, "idle");
+    answer_is_null(status_get(s), "canary");
+    assert_int_equal(status_pid(s, "canary"), 0);
+    const struct http_answer *a = server_get(s, "/admin/events");
+    answer_is(a, 200);
+    if (strstr(a->body, "crash") == NULL)
+        fail_msg("no event tells of the crash loop: %s", a->body);
+    end_clean(s, &t);
+}
+
+static void test_promotion_under_traffic(void **state)
+{
+    (void)state;
+    struct server *s = server_start(by_hand);
+    struct traffic *t = traffic_start(s->port, N_CLIENTS);
+    for (int i = 0; i < 3; i++) {
+        deploy(s);
+        traffic_wait(t, 200);
+        answer_is(server_post(s, "/admin/promote-canary", "{\"force\":true}"), 200);
+        status_wait_state(s, "idle");
+        deploy(s);
+        traffic_wait(t, 200);
+        answer_is(server_post(s, "/admin/rollback-canary", NULL), 200);
+        status_wait_state(s, "idle");
+    }
+    end_clean(s, &t);
+}
+
+static void expect_all_gone(const pid_t *pids, int n)
+{
+    assert_true(n > 0);
+    for (int i = 0; i < n; i++)
+        process_wait_gone(pids[i], 5000);
+}
+
+static void test_sigterm_under_traffic(void **state)
+{
+    (void)state;
+    pid_t pids[STATUS_MAX_PIDS];
+    struct server *s = server_start(by_hand);
+    deploy(s);
+    struct traffic *t = traffic_start(s->port, N_CLIENTS);
+    traffic_wait(t, 200);
+    int n = status_pids(s, pids);
+    server_signal(s, SIGTERM);
+    int code = server_wait_exit(s, SERVER_STOP_MS);
+    struct traffic_report r = traffic_stop(&t);
+    assert_int_equal(code, 0);
+    /* Refusals of a server that is gone are no answers; half an answer is a fault. */
+    if (r.n_cut > 0)
+        fail_msg("%llu answers were cut off", (unsigned long long)r.n_cut);
+    expect_all_gone(pids, n);
+    server_forget(s);
+}
+
+/* A prediction that takes a while, known to be in the server's hands: a later
+ * one, on another connection, has been answered. */
+static struct http *slow_prediction(struct server *s)
+{
+    struct err e = {0};
+    struct http_answer a = {0};
+    struct http *h = http_open(s->port, &e);
+    assert_non_null(h);
+    struct http_request r = {.method = "POST", .path = "/predict", .body = GOOD_FEATURES};
+    if (http_ask(h, &r, &a, &e) != 0)
+        fail_msg("%s", e.text);
+    http_answer_clear(&a);
+    r.headers = "X-Canary: always\r\n";
+    assert_int_equal(http_send_request(h, &r, &e), 0);
+    answer_is(server_ask(s, &(struct http_request){.method = "POST",
+                                                   .path = "/predict",
+                                                   .headers = "X-Canary: never\r\n",
+                                                   .body = GOOD_FEATURES}),
+              200);
+    return h;
+}
+
+static struct server *start_slow(const char *slowdown)
+{
+    struct server *s = server_start(
+        (const char *const[]){"--auto-rollback=false", slowdown, "--try-deadline-ms=9000",
+                              "--predict-deadline-ms=9000", "--hang-ms=9000", NULL});
+    deploy(s);
+    answer_is(server_post(s, "/admin/toggle-slowdown", NULL), 200);
+    return s;
+}
+
+static void test_sigterm_answers_what_is_in_flight(void **state)
+{
+    (void)state;
+    struct http_answer a = {0};
+    struct err e = {0};
+    struct server *s = start_slow("--slowdown-ms=700");
+    struct http *h = slow_prediction(s);
+    server_signal(s, SIGTERM);
+    if (http_receive(h, false, &a, &e) != 1)
+        fail_msg("the request in flight: %s", e.code != NULL ? e.text : "closed");
+    answer_is(&a, 200);
+    answer_string_is(&a, "model_used", "canary");
+    http_answer_clear(&a);
+    http_close(&h);
+    assert_int_equal(server_wait_exit(s, SERVER_STOP_MS), 0);
+    server_forget(s);
+}
+
+static bool is_draining(struct server *s, void *arg)
+{
+    (void)arg;
+    struct http_answer a = {0};
+    struct http *h = http_open(s->port, NULL);
+    bool draining = h == NULL ||
+                    http_ask(h, &(struct http_request){.path = "/readyz"}, &a, NULL) != 0 ||
+                    a.status != 200;
+    http_answer_clear(&a);
+    http_close(&h);
+    return draining;
+}
+
+static void test_second_sigterm_exits_at_once(void **state)
+{
+    (void)state;
+    pid_t pids[STATUS_MAX_PIDS];
+    struct server *s = start_slow("--slowdown-ms=8000");
+    struct http *h = slow_prediction(s);
+    int n = status_pids(s, pids);
+    server_signal(s, SIGTERM);
+    server_wait_until(s, is_draining, NULL, "the end of its readiness", 3000);
+    int64_t second = clock_mono_ns();
+    server_signal(s, SIGTERM);
+    int code = server_wait_exit(s, 3000);
+    print_message("exit %d, %.0f ms after the second signal\n", code,
+                  ns_to_ms((double)(clock_mono_ns() - second)));
+    assert_true(code < 128 || code == 128 + SIGTERM);
+    http_close(&h);
+    expect_all_gone(pids, n);
+    server_forget(s);
+}
+
+static void test_workers_die_with_canaryd(void **state)
+{
+    (void)state;
+    pid_t pids[STATUS_MAX_PIDS];
+    struct server *s = server_start(by_hand);
+    deploy(s);
+    int n = status_pids(s, pids);
+    assert_in_range(n, 2, STATUS_MAX_PIDS);
+    server_signal(s, SIGKILL);
+    assert_int_equal(server_wait_exit(s, 5000), 128 + SIGKILL);
+    expect_all_gone(pids, n);
+    server_forget(s);
+}
+
+/* After a crash it goes on where it was: same stable, same canary, the samples
+ * counted so far. */
+static void test_crash_of_canaryd(void **state)
+{
+    (void)state;
+    struct server *s = server_start(by_hand);
+    deploy(s);
+    answer_is(server_post(s, "/admin/promote-canary", NULL), 200);
+    status_wait_state(s, "idle");
+    answer_is(server_post(s, "/admin/deploy-canary", "{\"model_path\":\"model_v1.json\"}"), 200);
+    for (int i = 0; i < 50; i++)
+        server_predict(s);
+    server_signal(s, SIGKILL);
+    assert_int_equal(server_wait_exit(s, 5000), 128 + SIGKILL);
+    if (!workdir_exists(server_path(s, "state/state.json"))) {
+        print_message("SKIP test_crash_of_canaryd: this canaryd keeps no state.json yet\n");
+        server_forget(s);
+        skip();
+    }
+    server_launch(s, by_hand);
+    server_wait_ready(s);
+    status_wait_state(s, "canary");
+    const struct http_answer *a = status_get(s);
+    answer_string_is(a, "stable.model", "model_v2.json");
+    answer_string_is(a, "canary.model", "model_v1.json");
+    a = server_get(s, "/admin/check-canary-health");
+    assert_int_equal((int)answer_number(a, "canary_sample_count"), 5);
+    assert_int_equal((int)answer_number(a, "stable_sample_count"), 45);
+    server_predict(s);
+    server_stop(s);
+}
+
+/* The server first: no client then waits for an answer. */
+static int teardown(void **state)
+{
+    int rc = server_teardown(state);
+    traffic_abandon();
+    return rc;
+}
+#define FAULT_TEST(test) cmocka_unit_test_teardown(test, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        FAULT_TEST(test_canary_killed),
+        FAULT_TEST(test_stable_killed),
+        FAULT_TEST(test_stable_killed_beside_a_canary),
+        FAULT_TEST(test_worker_stopped),
+        FAULT_TEST(test_crash_loop_rolls_back),
+        FAULT_TEST(test_promotion_under_traffic),
+        FAULT_TEST(test_sigterm_under_traffic),
+        FAULT_TEST(test_sigterm_answers_what_is_in_flight),
+        FAULT_TEST(test_second_sigterm_exits_at_once),
+        FAULT_TEST(test_workers_die_with_canaryd),
+        FAULT_TEST(test_crash_of_canaryd),
+    };
+    return cmocka_run_group_tests_name("faults", tests, NULL, NULL);
+}

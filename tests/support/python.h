@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Debian's Python, for the tests that need scikit-learn. A machine without it
+ * runs the others: such a test begins with SKIP_WITHOUT_SKLEARN().
+ */
+#ifndef CANARYD_TESTS_PYTHON_H
+#define CANARYD_TESTS_PYTHON_H
+
+#include <stdbool.h>
+
+#define PYTHON "/usr/bin/python3"
+
+/* Runs the script with one argument; its output is the test's. Returns its
+ * exit code, or -1 when it could not be run. */
+int python_run(const char *script, const char *arg);
+
+bool python_has_sklearn(void); /* and joblib; asked once */
+
+#define SKIP_WITHOUT_SKLEARN()                                                                     \
+    do {                                                                                           \
+        if (!python_has_sklearn()) {                                                               \
+            print_message("SKIP %s: " PYTHON " has no scikit-learn or joblib\n", __func__);        \
+            skip();                                                                                \
+        }                                                                                          \
+    } while (0)
+
+#endif

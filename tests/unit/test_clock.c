@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * The clocks: they go forward, in nanoseconds, and dates print as ISO 8601.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <cmocka.h>
+
+#include "common/clock.h"
+
+static void test_dates(void **state)
+{
+    static const struct {
+        int64_t wall_ns;
+        const char *text;
+    } cases[] = {
+        {0, "1970-01-01T00:00:00.000000+00:00"},
+        {999, "1970-01-01T00:00:00.000000+00:00"},
+        {INT64_C(1754252160123456789), "2025-08-03T20:16:00.123456+00:00"},
+        {INT64_C(1709251199999999999), "2024-02-29T23:59:59.999999+00:00"},
+        {INT64_C(4102444800000001000), "2100-01-01T00:00:00.000001+00:00"},
+        {INT64_MAX, "2262-04-11T23:47:16.854775+00:00"},
+    };
+    (void)state;
+    setenv("TZ", "America/New_York", 1); /* UTC is UTC, wherever we are */
+    tzset();
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char text[CLOCK_TEXT_SIZE];
+        clock_text(cases[i].wall_ns, text);
+        assert_string_equal(text, cases[i].text);
+    }
+}
+
+static void test_monotonic(void **state)
+{
+    int64_t before = clock_mono_ns();
+    const struct timespec nap = {.tv_nsec = 2000000};
+    (void)state;
+    for (int i = 0; i < 1000; i++) {
+        int64_t now = clock_mono_ns();
+        assert_true(now >= before);
+        before = now;
+    }
+    nanosleep(&nap, NULL);
+    assert_true(clock_mono_ns() - before >= 2 * NS_PER_MS);
+}
+
+static void test_wall(void **state)
+{
+    (void)state;
+    int64_t seconds = time(NULL);
+    int64_t now = clock_wall_ns() / NS_PER_SEC;
+    assert_true(now >= seconds - 1 && now - seconds < 60);
+    assert_true(ns_to_ms(1.5e6) == 1.5);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_dates),
+        cmocka_unit_test(test_monotonic),
+        cmocka_unit_test(test_wall),
+    };
+    return cmocka_run_group_tests_name("clock", tests, NULL, NULL);
+}

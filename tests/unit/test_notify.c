@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Talking to systemd: the datagrams as they arrive at a NOTIFY_SOCKET of ours,
+ * the watchdog, the socket that was passed; and silence where nobody listens.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+#include <event2/event.h>
+
+#include "common/clock.h"
+#include "common/fdio.h"
+#include "supervisor/notify.h"
+#include "tests/support/child.h"
+#include "tests/support/loop.h"
+#include "tests/support/scratch.h"
+
+#define PATIENCE_MS 20000
+
+static struct event_base *base;
+static struct notify *notify;
+static int systemd_fd; /* where systemd would read */
+static char path[SCRATCH_PATH_SIZE];
+
+static void clear_environment(void)
+{
+    static const char *const names[] = {"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID",
+                                        "LISTEN_PID", "LISTEN_FDS"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        unsetenv(names[i]);
+}
+
+static void bind_systemd(const char *name, size_t n)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    assert_true(n < sizeof address.sun_path);
+    memcpy(address.sun_path, name, n);
+    socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n);
+    systemd_fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(systemd_fd, (const struct sockaddr *)&address, size), 0);
+}
+
+static int setup(void **state)
+{
+    if (scratch_setup(state) < 0)
+        return -1;
+    clear_environment();
+    scratch_path(path, "notify");
+    bind_systemd(path, strlen(path));
+    setenv("NOTIFY_SOCKET", path, 1);
+    base = event_base_new();
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    notify_free(&notify);
+    notify_free(&notify);
+    event_base_free(base);
+    fd_close(&systemd_fd);
+    clear_environment();
+    return scratch_teardown(state);
+}
+
+static bool receive(char *text, size_t size, int patience_ms)
+{
+    struct pollfd p = {.fd = systemd_fd, .events = POLLIN};
+    if (poll(&p, 1, patience_ms) != 1)
+        return false;
+    ssize_t n = recv(systemd_fd, text, size - 1, 0);
+    assert_true(n >= 0);
+    text[n] = '\0';
+    return true;
+}
+
+static void expect(const char *text)
+{
+    char got[1024];
+    if (!receive(got, sizeof got, PATIENCE_MS))
+        fail_msg("no \"%s\"", text);
+    assert_string_equal(got, text);
+}
+
+static void test_states(void **state)
+{
+    (void)state;
+    notify = notify_new(base);
+    notify_ready(notify, "serving");
+    expect("READY=1\nSTATUS=serving");
+    notify_status(notify, "stable model_v1@abc");
+    expect("STATUS=stable model_v1@abc");
+    notify_stopping(notify);
+    expect("STOPPING=1\nSTATUS=draining");
+    char text[64];
+    assert_false(receive(text, sizeof text, 0));
+}
+
+/* sd_notify(3): RELOADING comes with the monotonic time in microseconds. */
+static void test_reloading(void **state)
+{
+    char text[256];
+    long long usec = 0;
+    int n = 0;
+    (void)state;
+    notify = notify_new(base);
+    int64_t before = clock_mono_ns() / 1000;
+    notify_reloading(notify);
+    assert_true(receive(text, sizeof text, PATIENCE_MS));
+    assert_int_equal(sscanf(text, "RELOADING=1\nMONOTONIC_USEC=%lld%n", &usec, &n), 1);
+    assert_int_equal(n, strlen(text));
+    assert_true(usec >= before && usec <= clock_mono_ns() / 1000);
+}
+
+static void test_abstract_socket(void **state)
+{
+    char name[64];
+    (void)state;
+    fd_close(&systemd_fd);
+    snprintf(name, sizeof name, "@canaryd-test-%d", (int)getpid());
+    setenv("NOTIFY_SOCKET", name, 1);
+    name[0] = '\0';
+    bind_systemd(name, 1 + strlen(name + 1));
+    notify = notify_new(base);
+    notify_ready(notify, "x");
+    expect("READY=1\nSTATUS=x");
+}
+
+static void say_everything(void)
+{
+    notify_ready(notify, "x");
+    notify_status(notify, "x");
+    notify_reloading(notify);
+    notify_stopping(notify);
+}
+
+static void test_nobody_listens(void **state)
+{
+    static const char *const places[] = {NULL, "", "relative", "/nonexistent/socket", "@"};
+    char too_long[300];
+    (void)state;
+    for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
+        unsetenv("NOTIFY_SOCKET");
+        if (places[i] != NULL)
+            setenv("NOTIFY_SOCKET", places[i], 1);
+        setenv("WATCHDOG_USEC", "2000", 1);
+        notify = notify_new(base);
+        say_everything();
+        loop_for(base, 5);
+        notify_free(&notify);
+    }
+    memset(too_long, '/', sizeof too_long - 1);
+    too_long[sizeof too_long - 1] = '\0';
+    setenv("NOTIFY_SOCKET", too_long, 1);
+    notify = notify_new(base);
+    say_everything();
+}
+
+/* A systemd that does not read must not stop us. */
+static void test_a_full_socket(void **state)
+{
+    char status[300];
+    (void)state;
+    memset(status, 'x', sizeof status - 1);
+    status[sizeof status - 1] = '\0';
+    notify = notify_new(base);
+    for (int i = 0; i < 5000; i++)
+        notify_status(notify, status);
+    char text[1024];
+    assert_true(receive(text, sizeof text, 0));
+    assert_memory_equal(text, "STATUS=xxx", 10);
+}
+
+static void on_datagram(evutil_socket_t fd, short what, void *arg)
+{
+    char text[64] = "";
+    int *n = arg;
+    (void)what;
+    ssize_t got = recv(fd, text, sizeof text - 1, 0);
+    assert_true(got > 0);
+    assert_string_equal(text, "WATCHDOG=1");
+    ++*n;
+}
+
+static void test_watchdog(void **state)
+{
+    char pid[24];
+    int n_beats = 0;
+    (void)state;
+    snprintf(pid, sizeof pid, "%d", (int)getpid());
+    setenv("WATCHDOG_USEC", "40000", 1);
+    setenv("WATCHDOG_PID", pid, 1);
+    struct event *on_readable =
+        event_new(base, systemd_fd, EV_READ | EV_PERSIST, on_datagram, &n_beats);
+    event_add(on_readable, NULL);
+    notify = notify_new(base);
+    int64_t start_ns = clock_mono_ns();
+    loop_until(base, &n_beats, 4);
+    /* Twice in the time allowed: 4 beats take 80 ms. A slow machine takes longer. */
+    assert_true(clock_mono_ns() - start_ns >= 75 * NS_PER_MS);
+    notify_free(&notify);
+    int n_then = n_beats;
+    loop_for(base, 60);
+    assert_int_equal(n_beats, n_then);
+    event_free(on_readable);
+}
+
+static void test_watchdogs_of_others(void **state)
+{
+    static const struct {
+        const char *usec, *pid;
+    } cases[] = {{"2000", "1"}, {"0", NULL}, {"-5", NULL}, {"1", NULL}, {"x", NULL}, {"", ""}};
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char text[64];
+        setenv("WATCHDOG_USEC", cases[i].usec, 1);
+        unsetenv("WATCHDOG_PID");
+        if (cases[i].pid != NULL)
+            setenv("WATCHDOG_PID", cases[i].pid, 1);
+        notify = notify_new(base);
+        loop_for(base, 20);
+        assert_false(receive(text, sizeof text, 0));
+        notify_free(&notify);
+    }
+}
+
+/* --- LISTEN_FDS: in a child, whose descriptor 3 is ours to choose ----------*/
+
+struct passed {
+    const char *pid; /* NULL: the child's own */
+    const char *fds;
+    int found; /* what notify_listen_fd shall give */
+};
+
+static int look_for_passed_socket(void *arg)
+{
+    const struct passed *p = arg;
+    char own[24];
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    if (fd < 0 || dup2(fd, 3) != 3) /* without close-on-exec, blocking */
+        return 1;
+    snprintf(own, sizeof own, "%d", (int)getpid());
+    setenv("LISTEN_PID", p->pid != NULL ? p->pid : own, 1);
+    if (p->fds != NULL)
+        setenv("LISTEN_FDS", p->fds, 1);
+    if (notify_listen_fd() != p->found)
+        return 2;
+    bool is_cloexec = (fcntl(3, F_GETFD) & FD_CLOEXEC) != 0;
+    bool is_nonblock = (fcntl(3, F_GETFL) & O_NONBLOCK) != 0;
+    bool is_taken = p->found == 3;
+    return is_cloexec == is_taken && is_nonblock == is_taken ? 0 : 3;
+}
+
+static void test_listen_fds(void **state)
+{
+    static struct passed cases[] = {
+        {NULL, "1", 3}, {NULL, "2", 3},  {NULL, "0", -1}, {NULL, NULL, -1},
+        {"1", "1", -1}, {NULL, "x", -1}, {"", "1", -1},   {NULL, "-1", -1},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        int rc = child_run(look_for_passed_socket, &cases[i], NULL, 0);
+        if (rc != 0)
+            fail_msg("case %zu: %d", i, rc);
+    }
+    assert_int_equal(notify_listen_fd(), -1);
+}
+
+#define CASE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        CASE(test_states),
+        CASE(test_reloading),
+        CASE(test_abstract_socket),
+        CASE(test_nobody_listens),
+        CASE(test_a_full_socket),
+        CASE(test_watchdog),
+        CASE(test_watchdogs_of_others),
+        CASE(test_listen_fds),
+    };
+    return cmocka_run_group_tests_name("notify", tests, NULL, NULL);
+}

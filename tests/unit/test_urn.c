@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * The lot: exact in every group, never more than one off between strata, and
+ * random in its places. Seeds are fixed.
+ */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <Rmath.h>
+#include <cmocka.h>
+
+#include "supervisor/urn.h"
+
+#define P_LIMIT 1e-6 /* of a chi-square, upper tail */
+
+static struct urn new_urn(double percent, uint64_t seed)
+{
+    struct urn u = {0};
+    rng_seed(&u.rng, seed);
+    urn_set_share(&u, percent);
+    return u;
+}
+
+static void test_groups_are_exact(void **state)
+{
+    static const struct {
+        double percent;
+        uint32_t group, places;
+    } cases[] = {
+        {1, 100, 1}, {2, 50, 1}, {5, 20, 1},  {10, 10, 1},   {12.5, 8, 1},
+        {15, 20, 3}, {20, 5, 1}, {25, 4, 1},  {30, 10, 3},   {37.5, 8, 3},
+        {40, 5, 2},  {50, 2, 1}, {7, 100, 7}, {29, 100, 29}, {49, 100, 49},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct urn u = new_urn(cases[i].percent, 7);
+        assert_int_equal(u.group, cases[i].group);
+        for (uint64_t g = 0; g < 1000; g++) {
+            uint32_t drawn = 0;
+            for (uint32_t k = 0; k < cases[i].group; k++)
+                drawn += urn_draw(&u);
+            assert_int_equal(drawn, cases[i].places);
+            assert_int_equal(u.n_groups, g + 1);
+        }
+        assert_int_equal(u.n_drawn, 1000 * cases[i].group);
+    }
+}
+
+/* |canary draws - share x draws| after every single draw. */
+static double worst_error(double percent, uint64_t seed, uint32_t n_draws)
+{
+    struct urn u = new_urn(percent, seed);
+    uint64_t drawn = 0;
+    double worst = 0;
+    for (uint32_t n = 1; n <= n_draws; n++) {
+        drawn += urn_draw(&u);
+        worst = fmax(worst, fabs((double)drawn - percent / 100 * n));
+    }
+    return worst;
+}
+
+static void test_strata_are_never_more_than_one_off(void **state)
+{
+    static const double percents[] = {0.1, 33.33, 0.37, 3.14159, 1.0 / 3, 49.99, 100.0 / 3, 17.003};
+    (void)state;
+    for (size_t i = 0; i < sizeof percents / sizeof percents[0]; i++)
+        for (uint64_t seed = 1; seed <= 3; seed++) {
+            double worst = worst_error(percents[i], seed, 200000);
+            if (worst > 1 + 1e-6)
+                fail_msg("%g %%: off by %g", percents[i], worst);
+        }
+}
+
+static void test_nothing_of_nothing(void **state)
+{
+    struct urn u = new_urn(0, 1);
+    (void)state;
+    for (int i = 0; i < 10000; i++)
+        assert_false(urn_draw(&u));
+}
+
+static double chi_square(const uint32_t *counts, uint32_t n_cells, double expected)
+{
+    double sum = 0;
+    for (uint32_t i = 0; i < n_cells; i++)
+        sum += (counts[i] - expected) * (counts[i] - expected) / expected;
+    return sum;
+}
+
+/* Every place of a group is a canary's equally often. */
+static void test_places_are_uniform(void **state)
+{
+    static const double percents[] = {10, 15, 1, 50, 25};
+    enum { GROUPS = 40000 };
+    (void)state;
+    for (size_t i = 0; i < sizeof percents / sizeof percents[0]; i++) {
+        uint32_t counts[URN_MAX_GROUP] = {0};
+        struct urn u = new_urn(percents[i], 11 + i);
+        for (uint32_t k = 0; k < GROUPS * u.group; k++)
+            counts[k % u.group] += urn_draw(&u);
+        /* Drawn without putting back: the spread is smaller by (g - m) / (g - 1). */
+        double g = u.group;
+        double m = u.places;
+        double chi = chi_square(counts, u.group, GROUPS * m / g) * (g - 1) / (g - m);
+        printf("%g %%: chi-square %.1f on %g degrees of freedom\n", percents[i], chi, g - 1);
+        assert_true(chi > 0 && chi < qchisq(P_LIMIT, g - 1, 0, 0));
+    }
+}
+
+/* In a stratum of 0.1 % (1000 draws) the place is uniform too: 20 cells of 50. */
+static void test_places_in_strata_are_uniform(void **state)
+{
+    enum { STRATA = 4000, CELLS = 20 };
+    uint32_t counts[CELLS] = {0};
+    struct urn u = new_urn(0.1, 3);
+    (void)state;
+    assert_int_equal(u.group, 0);
+    for (uint32_t k = 0; k < STRATA * 1000; k++)
+        counts[k % 1000 / (1000 / CELLS)] += urn_draw(&u);
+    double chi = chi_square(counts, CELLS, STRATA / CELLS);
+    printf("0.1 %%: chi-square %.1f on %d degrees of freedom\n", chi, CELLS - 1);
+    assert_true(chi > 0 && chi < qchisq(P_LIMIT, CELLS - 1, 0, 0));
+}
+
+/* A place does not tell the next group's place: 10 x 10 pairs at 10 %. */
+static void test_groups_do_not_know_each_other(void **state)
+{
+    enum { PAIRS = 40000 };
+    uint32_t counts[100] = {0};
+    struct urn u = new_urn(10, 5);
+    (void)state;
+    for (uint32_t pair = 0; pair < PAIRS; pair++) {
+        uint32_t cell = 0;
+        for (uint32_t k = 0; k < 20; k++)
+            if (urn_draw(&u))
+                cell = k < 10 ? k * 10 : cell + k - 10;
+        counts[cell]++;
+    }
+    double chi = chi_square(counts, 100, PAIRS / 100.0);
+    printf("pairs: chi-square %.1f on 99 degrees of freedom\n", chi);
+    assert_true(chi < qchisq(P_LIMIT, 99, 0, 0));
+}
+
+static void test_a_new_share_begins_a_new_group(void **state)
+{
+    struct urn u = new_urn(10, 9);
+    (void)state;
+    for (int i = 0; i < 7; i++)
+        urn_draw(&u);
+    urn_set_share(&u, 50);
+    assert_int_equal(u.n_groups, 0);
+    assert_int_equal(u.n_drawn, 0);
+    for (int i = 0; i < 100; i++)
+        assert_int_equal(urn_draw(&u) + urn_draw(&u), 1);
+}
+
+/* The stratum of a tiny share has more draws than 32 bits count. At 2^-32 their
+ * number was cut to 0 and the draw ended the process. */
+static void test_tiny_shares(void **state)
+{
+    static const double percents[] = {100.0 / 4294967296, 1e-9, 1e-12, 1e-100, 5e-324};
+    (void)state;
+    for (size_t i = 0; i < sizeof percents / sizeof percents[0]; i++) {
+        struct urn u = new_urn(percents[i], 1);
+        for (int k = 0; k < 100000; k++)
+            assert_false(urn_draw(&u));
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_groups_are_exact),
+        cmocka_unit_test(test_strata_are_never_more_than_one_off),
+        cmocka_unit_test(test_nothing_of_nothing),
+        cmocka_unit_test(test_places_are_uniform),
+        cmocka_unit_test(test_places_in_strata_are_uniform),
+        cmocka_unit_test(test_groups_do_not_know_each_other),
+        cmocka_unit_test(test_a_new_share_begins_a_new_group),
+        cmocka_unit_test(test_tiny_shares),
+    };
+    return cmocka_run_group_tests_name("urn", tests, NULL, NULL);
+}
