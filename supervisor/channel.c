@@ -100,9 +100,8 @@ static void arm_deadline(struct channel *c)
     if (first == 0 || c->calls[first].deadline_ns >= c->timer_ns)
         return;
     c->timer_ns = c->calls[first].deadline_ns;
-    int64_t wait = c->timer_ns - clock_mono_ns();
-    if (wait < 0)
-        wait = 0;
+    int64_t now = clock_mono_ns();
+    int64_t wait = c->timer_ns > now ? c->timer_ns - now : 0;
     /* Rounded up, so that the deadline has passed when the timer fires. */
     struct timeval t = {.tv_sec = wait / NS_PER_SEC, .tv_usec = wait % NS_PER_SEC / 1000 + 1};
     evtimer_add(c->on_deadline, &t);
@@ -232,7 +231,9 @@ static void flush(struct channel *c)
     if (c->broken)
         return;
     if (frame_writer_flush(&c->out, c->fd) < 0) {
-        break_off(c, "it closed its socket");
+        channel_read_rest(c); /* its last words: answers, a reason */
+        if (!c->broken)
+            break_off(c, "it closed its socket");
         return;
     }
     if (frame_writer_pending(&c->out) > 0)

@@ -1,0 +1,421 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Channels whose worker breaks the protocol, dies or talks in its own time: it
+ * is told once, what was in flight still ends once, and what a dead worker had
+ * said before is heard.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+#include <event2/event.h>
+
+#include "common/clock.h"
+#include "common/fdio.h"
+#include "common/rng.h"
+#include "supervisor/channel.h"
+#include "tests/support/loop.h"
+#include "tests/support/peer.h"
+
+#define LATER (clock_mono_ns() + 60 * NS_PER_SEC)
+
+static struct event_base *base;
+static struct channel *channel;
+static struct peer peer;
+static int n_broken;
+static char broken_text[256];
+static int n_messages;
+static struct msg last_message;
+static int n_ended;
+static int n_outcomes[N_CALL_OUTCOMES];
+
+static void on_message(void *arg, const struct msg *m)
+{
+    (void)arg;
+    n_messages++;
+    last_message = *m;
+}
+
+static void on_broken(void *arg, const char *text)
+{
+    (void)arg;
+    n_broken++;
+    snprintf(broken_text, sizeof broken_text, "%s", text);
+}
+
+static void on_ended(void *arg)
+{
+    (void)arg;
+    n_ended++;
+}
+
+/* arg: how often this call has ended. */
+static void on_done(void *arg, const struct call_result *r)
+{
+    int *n = arg;
+    ++*n;
+    n_outcomes[r->outcome]++;
+}
+
+static int setup(void **state)
+{
+    const struct channel_listener listener = {
+        .message = on_message, .broken = on_broken, .call_ended = on_ended};
+    int fds[2];
+    (void)state;
+    n_broken = n_messages = n_ended = 0;
+    memset(n_outcomes, 0, sizeof n_outcomes);
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) < 0)
+        return -1;
+    base = event_base_new();
+    channel = channel_new(base, fds[0], &listener);
+    peer_open(&peer, fds[1]);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    channel_free(&channel);
+    peer_close(&peer);
+    event_base_free(base);
+    return 0;
+}
+
+static void ask(int *n)
+{
+    const double feature = 1;
+    channel_predict(channel, &feature, 1, 1, LATER, on_done, n);
+}
+
+static void send_bytes(const void *bytes, size_t n)
+{
+    assert_int_equal(send(peer.fd, bytes, n, MSG_NOSIGNAL), n);
+}
+
+/* A frame of the payload whose bytes are a string literal's. */
+#define FRAME(payload) payload, sizeof payload - 1
+
+static void send_frame(const void *payload, size_t n)
+{
+    frame_begin(&peer.out);
+    frame_append(&peer.out, payload, n);
+    frame_end(&peer.out);
+    peer_send(&peer);
+}
+
+static void test_messages(void **state)
+{
+    (void)state;
+    codec_put_ready(&peer.out, "linear-regression", 5, "prediction");
+    peer_send(&peer);
+    loop_until(base, &n_messages, 1);
+    assert_int_equal(last_message.type, WIRE_READY);
+    assert_string_equal(last_message.output, "prediction");
+    codec_put_refuse(&peer.out, "no such format");
+    codec_put_pong(&peer.out, 77);
+    peer_send(&peer);
+    loop_until(base, &n_messages, 3);
+    assert_int_equal(last_message.type, WIRE_PONG);
+    assert_true(last_message.id == 77);
+    assert_int_equal(n_broken, 0);
+}
+
+static const struct {
+    const char *payload;
+    size_t n;
+    const char *says;
+} wrong[] = {
+    {FRAME("\x94\x12\x07\x91\x01\x05"), "a call that nobody made"}, /* RESULT */
+    {FRAME("\x93\x13\x00\xa1x"), "a call that nobody made"},        /* FAULT */
+    {FRAME("\x93\x13\xcf\xff\xff\xff\xff\xff\xff\xff\xff\xa1x"), "a call that nobody made"},
+    {FRAME("\x92\x03\x07"), "only the supervisor sends"},             /* PING */
+    {FRAME("\x92\x04\x00"), "only the supervisor sends"},             /* QUIT */
+    {FRAME("\x93\x02\x00\x05"), "only the supervisor sends"},         /* DELAY */
+    {FRAME("\x94\x01\x07\x01\x91\x05"), "only the supervisor sends"}, /* PREDICT */
+    {FRAME("\x92\x15\x07"), "unknown message type"},
+    {FRAME("\xdd\xff\x00\x00\x00"), "not a frame of the protocol"},
+    {FRAME("\xc0"), "not a frame of the protocol"},
+    {FRAME("hello, supervisor"), "not a frame of the protocol"},
+    {FRAME("\x92\x14\x07\x00"), "not a frame of the protocol"},
+};
+
+/* What comes after the offence is not read: it can't be told twice. */
+static void test_offences(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        int n = 0;
+        ask(&n);
+        send_frame(wrong[i].payload, wrong[i].n);
+        codec_put_pong(&peer.out, 1);
+        peer_send(&peer);
+        loop_until(base, &n_broken, 1);
+        if (strstr(broken_text, wrong[i].says) == NULL)
+            fail_msg("case %zu: \"%s\" does not say \"%s\"", i, broken_text, wrong[i].says);
+        ask(&n); /* into a broken channel */
+        channel_quit(channel);
+        loop_for(base, 5);
+        channel_read_rest(channel);
+        assert_int_equal(n_broken, 1);
+        assert_int_equal(n_messages, 0);
+        assert_int_equal(n, 0); /* its owner frees it, then it is lost */
+        channel_free(&channel);
+        assert_int_equal(n, 2);
+        assert_int_equal(n_outcomes[CALL_LOST], 2);
+        teardown(state);
+        assert_int_equal(setup(state), 0);
+    }
+}
+
+static void test_lengths(void **state)
+{
+    static const char *const headers[] = {"\0\0\0\0", "\xff\xff\xff\xff", "\x80\0\0\0", "\0\1\0\1"};
+    (void)state;
+    for (size_t i = 0; i < sizeof headers / sizeof headers[0]; i++) {
+        send_bytes(headers[i], 4);
+        loop_until(base, &n_broken, 1);
+        assert_non_null(strstr(broken_text, "0 bytes or more than the limit"));
+        teardown(state);
+        assert_int_equal(setup(state), 0);
+    }
+    send_bytes("\0\1\0\0", 4); /* WIRE_MAX_ANSWER_BYTES is still right */
+    loop_for(base, 5);
+    assert_int_equal(n_broken, 0);
+}
+
+static void test_the_same_answer_twice(void **state)
+{
+    int n = 0;
+    (void)state;
+    ask(&n);
+    event_base_loop(base, EVLOOP_NONBLOCK);
+    assert_int_equal(peer_read(&peer), 1);
+    peer_answer(&peer, peer.asked[0], 1);
+    peer_answer(&peer, peer.asked[0], 2);
+    loop_until(base, &n_broken, 1);
+    assert_int_equal(n, 1);
+    assert_non_null(strstr(broken_text, "nobody made"));
+}
+
+/* An id is not the slot alone: the next call in the same slot has another. */
+static void test_an_old_id_in_a_reused_slot(void **state)
+{
+    int n[2] = {0};
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        ask(&n[i]);
+        event_base_loop(base, EVLOOP_NONBLOCK);
+        assert_int_equal(peer_read(&peer), 1);
+        if (i == 0)
+            peer_answer(&peer, peer.asked[0], 1);
+        if (i == 0)
+            loop_until(base, &n[0], 1);
+    }
+    assert_true((peer.asked[0] & 0xffffff) == (peer.asked[1] & 0xffffff));
+    assert_true(peer.asked[0] != peer.asked[1]);
+    peer_answer(&peer, peer.asked[0], 1);
+    loop_until(base, &n_broken, 1);
+    assert_int_equal(n[1], 0);
+}
+
+static void test_death(void **state)
+{
+    int n = 0;
+    (void)state;
+    ask(&n);
+    event_base_loop(base, EVLOOP_NONBLOCK);
+    peer_read(&peer);
+    fd_close(&peer.fd);
+    loop_until(base, &n_broken, 1);
+    assert_string_equal(broken_text, "it closed its socket");
+    assert_int_equal(n, 0);
+    channel_free(&channel);
+    assert_int_equal(n, 1);
+    assert_int_equal(n_outcomes[CALL_LOST], 1);
+}
+
+/* Half a frame and the end of file: no message, no crash. */
+static void test_death_in_the_middle_of_a_frame(void **state)
+{
+    (void)state;
+    codec_put_pong(&peer.out, 1);
+    codec_put_pong(&peer.out, 2);
+    size_t n = frame_writer_pending(&peer.out);
+    send_bytes(peer.out.bytes + peer.out.start, n - 1);
+    fd_close(&peer.fd);
+    loop_until(base, &n_broken, 1);
+    assert_int_equal(n_messages, 1);
+    assert_true(last_message.id == 1);
+}
+
+/* A worker may answer, explain itself and die before the loop turns. */
+static void test_the_rest_of_a_dead_worker(void **state)
+{
+    int n[3] = {0};
+    (void)state;
+    for (size_t i = 0; i < 3; i++)
+        ask(&n[i]);
+    event_base_loop(base, EVLOOP_NONBLOCK);
+    assert_int_equal(peer_read(&peer), 3);
+    peer_answer(&peer, peer.asked[0], 1);
+    peer_answer(&peer, peer.asked[2], 1);
+    codec_put_refuse(&peer.out, "out of memory");
+    peer_send(&peer);
+    fd_close(&peer.fd);
+    channel_read_rest(channel); /* not the loop */
+    assert_int_equal(n[0], 1);
+    assert_int_equal(n[1], 0);
+    assert_int_equal(n[2], 1);
+    assert_int_equal(n_outcomes[CALL_OK], 2);
+    assert_int_equal(n_messages, 1);
+    assert_string_equal(last_message.text, "out of memory");
+    assert_int_equal(n_broken, 1);
+    channel_read_rest(channel);
+    assert_int_equal(n_broken, 1);
+}
+
+static void test_the_rest_of_one_that_lives(void **state)
+{
+    (void)state;
+    codec_put_pong(&peer.out, 1);
+    peer_send(&peer);
+    channel_read_rest(channel);
+    assert_int_equal(n_messages, 1);
+    assert_int_equal(n_broken, 0);
+}
+
+/* The supervisor writes before it reads: that write finds the worker gone. What
+ * the worker had said was thrown away. */
+static void test_a_failed_write_reads_the_rest(void **state)
+{
+    int n[2] = {0};
+    (void)state;
+    ask(&n[0]);
+    event_base_loop(base, EVLOOP_NONBLOCK);
+    assert_int_equal(peer_read(&peer), 1);
+    peer_answer(&peer, peer.asked[0], 1);
+    codec_put_refuse(&peer.out, "out of memory");
+    peer_send(&peer);
+    fd_close(&peer.fd);
+    ask(&n[1]);
+    loop_until(base, &n_broken, 1);
+    assert_int_equal(n[0], 1);
+    assert_int_equal(n_outcomes[CALL_OK], 1);
+    assert_int_equal(n_messages, 1);
+    assert_string_equal(last_message.text, "out of memory");
+    assert_string_equal(broken_text, "it closed its socket");
+    loop_for(base, 5);
+    assert_int_equal(n_broken, 1);
+}
+
+/* It reads no more, but keeps its other half open: no end of file to wait for. */
+static void test_a_worker_that_only_talks(void **state)
+{
+    int n = 0;
+    (void)state;
+    assert_int_equal(shutdown(peer.fd, SHUT_RD), 0);
+    ask(&n);
+    loop_until(base, &n_broken, 1);
+    loop_for(base, 5);
+    assert_int_equal(n_broken, 1);
+}
+
+/* --- A worker by lot --------------------------------------------------------*/
+
+enum { N_CALLS = 2000, N_SEEDS = 4 };
+
+static int n_by_call[N_CALLS];
+
+/* Answers, refuses, forgets or puts off each question it has. */
+static void answer_by_lot(struct rng *rng, size_t *next, uint64_t *put_off, size_t *n_put_off)
+{
+    peer_read(&peer);
+    for (; *next < peer.n_asked; ++*next) {
+        uint64_t id = peer.asked[*next];
+        uint32_t lot = rng_below(rng, 100);
+        if (lot < 60)
+            peer_answer(&peer, id, 1);
+        else if (lot < 75)
+            codec_put_fault(&peer.out, id, "no");
+        else if (lot < 95)
+            put_off[(*n_put_off)++] = id;
+    }
+    peer_send(&peer);
+    while (*n_put_off > 0 && rng_below(rng, 2) == 0)
+        peer_answer(&peer, put_off[--*n_put_off], 1);
+}
+
+static void ask_by_lot(struct rng *rng, size_t *n_asked)
+{
+    const double feature = 1;
+    for (uint32_t k = rng_below(rng, 80); k > 0 && *n_asked < N_CALLS; k--) {
+        int64_t deadline_ns = clock_mono_ns() + (int64_t)rng_below(rng, 500) * 1000;
+        channel_predict(channel, &feature, 1, 1, deadline_ns, on_done, &n_by_call[*n_asked]);
+        ++*n_asked;
+    }
+}
+
+static void play(uint64_t seed)
+{
+    uint64_t put_off[N_CALLS];
+    size_t n_put_off = 0;
+    size_t n_asked = 0;
+    size_t next = 0;
+    struct rng rng;
+    rng_seed(&rng, seed);
+    memset(n_by_call, 0, sizeof n_by_call);
+    while (n_asked < N_CALLS) {
+        ask_by_lot(&rng, &n_asked);
+        event_base_loop(base, EVLOOP_NONBLOCK);
+        answer_by_lot(&rng, &next, put_off, &n_put_off);
+        event_base_loop(base, EVLOOP_NONBLOCK);
+    }
+    fd_close(&peer.fd); /* in the middle of it */
+    loop_until(base, &n_broken, 1);
+    channel_free(&channel);
+    for (size_t i = 0; i < N_CALLS; i++)
+        assert_int_equal(n_by_call[i], 1);
+    assert_int_equal(n_ended, N_CALLS);
+    assert_string_equal(broken_text, "it closed its socket");
+}
+
+static void test_each_call_ends_once(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= N_SEEDS; seed++) {
+        play(seed);
+        printf("seed %d: %d ok, %d fault, %d timeout, %d lost\n", (int)seed, n_outcomes[CALL_OK],
+               n_outcomes[CALL_FAULT], n_outcomes[CALL_TIMEOUT], n_outcomes[CALL_LOST]);
+        teardown(state);
+        assert_int_equal(setup(state), 0);
+    }
+}
+
+#define CASE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        CASE(test_messages),
+        CASE(test_offences),
+        CASE(test_lengths),
+        CASE(test_the_same_answer_twice),
+        CASE(test_an_old_id_in_a_reused_slot),
+        CASE(test_death),
+        CASE(test_death_in_the_middle_of_a_frame),
+        CASE(test_the_rest_of_a_dead_worker),
+        CASE(test_the_rest_of_one_that_lives),
+        CASE(test_a_failed_write_reads_the_rest),
+        CASE(test_a_worker_that_only_talks),
+        CASE(test_each_call_ends_once),
+    };
+    return cmocka_run_group_tests_name("channel_broken", tests, NULL, NULL);
+}
