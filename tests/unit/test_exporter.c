@@ -67,8 +67,10 @@ static struct exporter *start(const char *body, int64_t timeout_ms)
     const struct exporter_listener listener = {.done = on_done};
     struct err e = {0};
     script_write(python, "python", body);
-    const struct exporter_options options = {
-        .python = python, .program = "/x/export.py", .timeout_ms = timeout_ms, .max_bytes = 100};
+    const struct exporter_options options = {.python = python,
+                                             .program = "models/export.py",
+                                             .timeout_ms = timeout_ms,
+                                             .max_bytes = 100};
     struct exporter *x = exporter_start(base, &options, "m.joblib", pickle_fd, &listener, &e);
     if (x == NULL)
         fail_msg("%s", e.text);
@@ -81,7 +83,7 @@ static void run(const char *body, int64_t timeout_ms)
 {
     heard.n_done = 0;
     start(body, timeout_ms);
-    loop_until(base, &heard.n_done, 1);
+    loop_until(base, heard.n_done >= 1);
 }
 
 static void check_result(const char *text)
@@ -112,7 +114,8 @@ static void test_command_line(void **state)
 {
     (void)state;
     run("printf '%s|' \"$@\" >&5", PATIENCE_MS);
-    check_result("-I|-B|/x/export.py|--from-fd|4|--to-fd|5|--reason-fd|3|--source-name|m.joblib|");
+    check_result(
+        "-I|-B|models/export.py|--from-fd|4|--to-fd|5|--reason-fd|3|--source-name|m.joblib|");
 }
 
 static void test_ends_without_a_model(void **state)
@@ -184,9 +187,9 @@ static void test_cancel(void **state)
     (void)state;
     exporter_cancel(x);
     assert_int_equal(heard.n_done, 0); /* never from inside the call */
-    loop_until(base, &heard.n_done, 1);
+    loop_until(base, heard.n_done >= 1);
     assert_string_equal(heard.why.code, "cancelled");
-    loop_for(base, 50);
+    loop_settle(base);
     assert_int_equal(heard.n_done, 1);
 }
 
@@ -200,7 +203,7 @@ static void test_cancel_after_the_end(void **state)
     while (access(python, F_OK) == 0 && clock_mono_ns() < end_ns)
         usleep(1000);
     exporter_cancel(x);
-    loop_until(base, &heard.n_done, 1);
+    loop_until(base, heard.n_done >= 1);
     assert_string_equal(heard.why.code, "cancelled");
     assert_int_equal(heard.native_fd, -1);
 }
@@ -222,6 +225,20 @@ static void test_python_is_missing(void **state)
     assert_int_equal(heard.n_done, 0);
 }
 
+static void test_exporter_is_missing(void **state)
+{
+    const struct exporter_listener listener = {.done = on_done};
+    const struct exporter_options options = {
+        .python = python, .program = "/x/export.py", .timeout_ms = 100, .max_bytes = 100};
+    struct err e = {0};
+    (void)state;
+    script_write(python, "python", "exit 0");
+    assert_null(exporter_start(base, &options, "m.joblib", pickle_fd, &listener, &e));
+    assert_string_equal(e.code, "python-missing");
+    assert_non_null(strstr(e.text, "the exporter /x/export.py is not there"));
+    assert_int_equal(heard.n_done, 0);
+}
+
 #define CASE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
@@ -236,6 +253,7 @@ int main(void)
         CASE(test_cancel),
         CASE(test_cancel_after_the_end),
         CASE(test_python_is_missing),
+        CASE(test_exporter_is_missing),
     };
     return cmocka_run_group_tests_name("exporter", tests, NULL, NULL);
 }

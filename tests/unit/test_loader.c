@@ -93,7 +93,7 @@ static struct load *start(const char *path, const char *sha256)
     snprintf(copy, sizeof copy, "%s", path);
     const struct load_options options = {.model_dir = model_dir,
                                          .python = interpreter,
-                                         .exporter_program = "/x/export.py",
+                                         .exporter_program = "models/export.py",
                                          .max_model_bytes = 100,
                                          .timeout_ms = PATIENCE_MS};
     struct load *load = loader_start(loader, &options, copy, sha256, on_loaded, NULL);
@@ -110,7 +110,7 @@ static void load(const char *path, const char *sha256)
     start(path, sha256);
     assert_int_equal(heard.n_done, 0); /* never from inside the call */
     assert_true(loader_is_busy(loader));
-    loop_until(base, &heard.n_done, 1);
+    loop_until(base, heard.n_done >= 1);
     assert_false(loader_is_busy(loader));
 }
 
@@ -210,7 +210,7 @@ static void test_several_at_once(void **state)
     (void)state;
     for (int i = 0; i < N; i++)
         start("none.json", NULL);
-    loop_until(base, &heard.n_done, N);
+    loop_until(base, heard.n_done >= N);
     assert_false(loader_is_busy(loader));
 }
 
@@ -227,7 +227,7 @@ static void wait_until_idle(void)
     int idle = 0;
     struct event *look = event_new(base, -1, EV_PERSIST, look_whether_idle, &idle);
     event_add(look, &every);
-    loop_until(base, &idle, 1);
+    loop_until(base, idle >= 1);
     event_free(look);
 }
 
@@ -274,7 +274,7 @@ static void test_cancel_during_the_export(void **state)
     struct load *running = start("m.joblib", NULL);
     struct event *look = event_new(base, -1, EV_PERSIST, look_for_mark, &found);
     event_add(look, &every);
-    loop_until(base, &found, 1);
+    loop_until(base, found >= 1);
     event_free(look);
     loader_cancel(running);
     wait_until_idle();
