@@ -167,6 +167,9 @@ static bool as_double(const msgpack_object *o, double *value)
 /* Copies a string, cut to max bytes; false if it is none or holds a NUL. */
 static bool as_text(const msgpack_object *o, char *text, size_t max)
 {
+    text[0] = '\0';
+    if (o->type == MSGPACK_OBJECT_STR && o->via.str.size == 0)
+        return true; /* its ptr may be NULL */
     if (o->type != MSGPACK_OBJECT_STR || memchr(o->via.str.ptr, '\0', o->via.str.size) != NULL)
         return false;
     size_t n = o->via.str.size < max ? o->via.str.size : max;
