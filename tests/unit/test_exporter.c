@@ -173,7 +173,8 @@ static void test_timeout(void **state)
     (void)state;
     int64_t start_ns = clock_mono_ns();
     run("exec sleep 1000", 50);
-    assert_true(clock_mono_ns() - start_ns >= 50 * NS_PER_MS);
+    /* libevent reads the coarse clock, a tick of up to 10 ms behind. */
+    assert_true(clock_mono_ns() - start_ns >= 40 * NS_PER_MS);
     assert_int_equal(heard.native_fd, -1);
     assert_string_equal(heard.why.code, "worker-start-timeout");
     assert_string_equal(heard.why.text, "m.joblib: the export was not done within 50 ms");
