@@ -9,6 +9,9 @@
  * while the writer is at work; what was read between two equal even values is
  * consistent. A slot of the ring is guarded by its own sequence: 0 while it is
  * written, then the sample's number, which no other sample of that row ever has.
+ * The memo, by which a supervisor tells its successor where it was, stands twice:
+ * the one with the higher sequence and a right checksum counts, so a writer that
+ * dies in the act leaves the one before.
  * Source: Boehm 2012, "Can seqlocks get along with programming language memory
  * models?", MSPC '12, figure 6.
  */
@@ -21,13 +24,15 @@
 
 #include "common/histogram.h"
 
-#define BOARD_MARKER       "canbrd01" /* 8 bytes: what it is, and the version */
+#define BOARD_MARKER       "canbrd02" /* 8 bytes: what it is, and the version */
 #define BOARD_MARKER_NAME  6          /* of these, those that no version changes */
 #define BOARD_MARKER_SIZE  8
 #define BOARD_ROWS         32
 #define BOARD_RING         1024 /* recent samples a row; a power of two */
 #define BOARD_ROLE_SIZE    16   /* bytes with the NUL */
 #define BOARD_VERSION_SIZE 64
+#define BOARD_MEMO_BYTES   32768
+#define BOARD_MEMOS        2
 
 enum board_state { BOARD_FREE, BOARD_OPEN, BOARD_CLOSED, N_BOARD_STATES };
 enum board_clock { BOARD_ROUND_TRIP, BOARD_SERVICE, N_BOARD_CLOCKS };
@@ -75,9 +80,19 @@ struct board_row {
     struct board_slot ring[BOARD_RING];        /* sample s is in slot s % BOARD_RING */
 };
 
+struct board_memo {
+    _Atomic uint64_t sequence; /* 0: being written, or never was */
+    _Atomic uint64_t tag;      /* what it is about; the writer's choice */
+    _Atomic uint64_t n_bytes;
+    _Atomic uint64_t checksum; /* of tag, n_bytes and the words in use */
+    uint8_t reserved[32];
+    _Atomic uint64_t word[BOARD_MEMO_BYTES / 8];
+};
+
 struct board_layout {
     struct board_header header;
     struct board_row row[BOARD_ROWS];
+    struct board_memo memo[BOARD_MEMOS];
 };
 
 #define BOARD_PIN(type, member, offset)                                                            \
@@ -92,7 +107,8 @@ _Static_assert(N_BOARD_OUTCOMES == 4, "another outcome is another board");
 _Static_assert(sizeof(struct board_header) == 128, "size of the header");
 _Static_assert(sizeof(struct board_slot) == 32, "size of a slot");
 _Static_assert(sizeof(struct board_row) == 50944, "size of a row");
-_Static_assert(sizeof(struct board_layout) == 1630336, "size of the board");
+_Static_assert(sizeof(struct board_memo) == 32832, "size of a memo");
+_Static_assert(sizeof(struct board_layout) == 1696000, "size of the board");
 BOARD_PIN(board_header, header_bytes, 8);
 BOARD_PIN(board_header, n_outcomes, 28);
 BOARD_PIN(board_header, writer_pid, 32);
@@ -104,6 +120,8 @@ BOARD_PIN(board_row, n_outcome, 144);
 BOARD_PIN(board_row, n, 176);
 BOARD_PIN(board_row, count, 256);
 BOARD_PIN(board_row, ring, 18176);
+BOARD_PIN(board_memo, word, 64);
 BOARD_PIN(board_layout, row, 128);
+BOARD_PIN(board_layout, memo, 1630336);
 
 #endif

@@ -184,6 +184,16 @@ struct modelref *modelref_open(const char *model_dir, const char *path, int64_t 
     return m;
 }
 
+void modelref_rename(struct modelref *m, const char *path, const char sha256[SHA256_TEXT_SIZE])
+{
+    free(m->path);
+    free(m->name);
+    free(m->version);
+    m->path = mem_strdup(path);
+    memcpy(m->sha256, sha256, SHA256_TEXT_SIZE);
+    name_it(m);
+}
+
 struct modelref *modelref_keep(struct modelref *m)
 {
     m->n_references++;

@@ -32,6 +32,9 @@ struct modelref {
 struct modelref *modelref_open(const char *model_dir, const char *path, int64_t max_bytes,
                                struct err *e);
 
+/* Gives a model that was read from a copy the path and hash of its original. */
+void modelref_rename(struct modelref *m, const char *path, const char sha256[SHA256_TEXT_SIZE]);
+
 struct modelref *modelref_keep(struct modelref *m); /* one reference more; returns m */
 void modelref_free(struct modelref **m);            /* gives one back */
 
