@@ -6,7 +6,10 @@
 #include "judge/rule.h"
 
 #include <assert.h>
+#include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/mem.h"
 
@@ -46,6 +49,51 @@ void rule_free(struct rule **rule)
 {
     free(*rule);
     *rule = NULL;
+}
+
+/* What rule_save writes. */
+struct rule_memory {
+    char kind[16];
+    uint64_t n_bytes; /* of this struct: another build may have another */
+    struct rule_settings settings;
+    struct rule_state state;
+};
+
+size_t rule_save(const struct rule *rule, void *bytes, size_t size)
+{
+    struct rule_memory memory;
+    memset(&memory, 0, sizeof memory); /* padding too: it is written down */
+    assert(sizeof memory <= size && sizeof memory <= RULE_MEMORY_MAX);
+    snprintf(memory.kind, sizeof memory.kind, "%s", rule->kind->name);
+    memory.n_bytes = sizeof memory;
+    memory.settings = rule->settings;
+    memory.state = rule->state;
+    memcpy(bytes, &memory, sizeof memory);
+    return sizeof memory;
+}
+
+static bool is_sound(const struct rule_memory *m)
+{
+    bool sound = m->settings.alpha > 0 && m->settings.alpha < 1 &&
+                 m->settings.margin.absolute_ns >= 0 && m->settings.margin.ratio >= 0;
+    for (int arm = 0; arm < N_ARMS; arm++)
+        sound = sound && isfinite(m->state.round_trip[arm].mean) &&
+                isfinite(m->state.round_trip[arm].m2);
+    return sound;
+}
+
+struct rule *rule_restore(const struct rule_kind *kind, const void *bytes, size_t n)
+{
+    struct rule_memory memory;
+    if (n != sizeof memory)
+        return NULL;
+    memcpy(&memory, bytes, sizeof memory);
+    if (memory.n_bytes != sizeof memory ||
+        strncmp(memory.kind, kind->name, sizeof memory.kind) != 0 || !is_sound(&memory))
+        return NULL;
+    struct rule *rule = rule_new(kind, &memory.settings);
+    rule->state = memory.state;
+    return rule;
 }
 
 const char *rule_name(const struct rule *rule)

@@ -85,6 +85,17 @@ void rule_add_sample(struct rule *rule, enum arm arm, uint64_t round_trip_ns, ui
  * look that found it, whatever samples follow, while the numbers go on. */
 void rule_look(struct rule *rule, struct rule_report *report);
 
+/* Enough for any rule's memory. */
+#define RULE_MEMORY_MAX 32768
+
+/* Writes the rule's memory, settings included, as plain bytes of this machine:
+ * its length, at most RULE_MEMORY_MAX. */
+size_t rule_save(const struct rule *rule, void *bytes, size_t size);
+
+/* A rule that goes on where the saved one was, or NULL when the bytes are not of
+ * this kind and build of rule. */
+struct rule *rule_restore(const struct rule_kind *kind, const void *bytes, size_t n);
+
 const char *rule_name(const struct rule *rule);
 const char *verdict_name(enum verdict verdict); /* "none", "continue", "rollback" */
 

@@ -231,7 +231,7 @@ static void handle_deploy(void *arg, struct exchange *x)
         exchange_reply_problem(x, &e);
 }
 
-/* --- The others: answered at once -------------------------------------------*/
+/* --- The others -------------------------------------------*/
 
 static cJSON *success(const char *message)
 {
@@ -241,23 +241,28 @@ static cJSON *success(const char *message)
     return root;
 }
 
+static void on_promoted(void *arg, const struct promotion *p, const struct err *why)
+{
+    if (p == NULL) {
+        exchange_reply_problem(arg, why);
+        return;
+    }
+    cJSON *root = success("Canary promoted to stable successfully");
+    cJSON_AddStringToObject(root, "previous_stable_model", p->previous);
+    cJSON_AddStringToObject(root, "new_stable_model", p->now);
+    exchange_reply_json(arg, 200, root);
+}
+
 static void handle_promote(void *arg, struct exchange *x)
 {
     struct api_admin *a = arg;
     struct order order;
-    struct promotion p;
     struct err e = {0};
     cJSON *root;
     int rc = read_order(x, ACTION_PROMOTE, &order, &root, &e);
     cJSON_Delete(root);
-    if (rc < 0 || rollout_promote(a->rollout, order.force, &p, &e) < 0) {
+    if (rc < 0 || rollout_promote(a->rollout, order.force, on_promoted, x, &e) < 0)
         exchange_reply_problem(x, &e);
-        return;
-    }
-    root = success("Canary promoted to stable successfully");
-    cJSON_AddStringToObject(root, "previous_stable_model", p.previous);
-    cJSON_AddStringToObject(root, "new_stable_model", p.now);
-    exchange_reply_json(x, 200, root);
 }
 
 /* Nothing must be said, and nothing can be: 0, or -1 with err. */
@@ -304,9 +309,7 @@ static void handle_slowdown(void *arg, struct exchange *x)
 static void handle_health(void *arg, struct exchange *x)
 {
     struct api_admin *a = arg;
-    struct health health;
-    judge_health(a->judge, &health);
-    exchange_reply_json(x, 200, health_to_json(&health));
+    exchange_reply_json(x, 200, judge_health(a->judge));
 }
 
 static const struct route routes[] = {

@@ -11,6 +11,7 @@
 #include "judge/health.h"
 #include "judge/rule.h"
 
+struct board;
 struct judge;
 struct settings;
 
@@ -19,12 +20,19 @@ struct judge_listener {
     void *arg;
 };
 
-struct judge *judge_new(const struct settings *settings, const struct judge_listener *listener);
+/* board: where the rule's memory is kept beside the samples; may be NULL. */
+struct judge *judge_new(const struct settings *settings, struct board *board,
+                        const struct judge_listener *listener);
 void judge_free(struct judge **j);
 void judge_set_settings(struct judge *j, const struct settings *settings);
 
-/* A canary gets its share: evidence begins anew. */
-void judge_begin(struct judge *j);
+/* What the supervisor before us left on the board: n bytes about a deployment.
+ * Used if judge_begin names that very one. */
+void judge_remember(struct judge *j, uint64_t deployment, const void *bytes, size_t n);
+
+/* A canary gets its share: evidence begins anew, or goes on if this deployment is
+ * the one remembered. */
+void judge_begin(struct judge *j, uint64_t deployment);
 
 /* The canary has gone by its operator's will: there is nothing to report. */
 void judge_end(struct judge *j);
@@ -39,7 +47,13 @@ void judge_add_sample(struct judge *j, enum arm arm, int64_t round_trip_ns, int6
 /* Whether the rule has fired in this deployment. */
 bool judge_has_fired(const struct judge *j);
 
-/* The texts in it live as long as the judge changes nothing. */
-void judge_health(const struct judge *j, struct health *h);
+/* The health report. The caller owns it. */
+cJSON *judge_health(const struct judge *j);
+
+/* The report of a rollback that nobody asked for, or NULL. Borrowed. */
+const cJSON *judge_frozen_report(const struct judge *j);
+
+/* Takes such a report up again after a restart. Copied. */
+void judge_restore_report(struct judge *j, const cJSON *report);
 
 #endif

@@ -36,6 +36,8 @@
 #include "supervisor/rollout.h"
 #include "supervisor/router.h"
 #include "supervisor/settings.h"
+#include "supervisor/state.h"
+#include "supervisor/store.h"
 
 #define EX_ALREADY_RUNNING EX_TEMPFAIL
 #define QUIET_MS           100   /* without a request before a drained server goes */
@@ -56,6 +58,11 @@ struct canaryd {
     struct chores *chores;
     struct journal *journal;
     struct board *board;
+    struct store *store;
+    struct saved_state *saved; /* what the canaryd before us left, or NULL */
+    uint8_t *memory;           /* likewise of its judge, from the board */
+    size_t n_memory;
+    uint64_t memory_of;
     struct notify *notify;
     struct loader *loader;
     struct fleet *fleet;
@@ -279,7 +286,8 @@ static void look_whether_drained(struct canaryd *d)
     }
     if (d->fleet_stopped && is_past(d->fleet_stopped_ns, STOP_MS))
         fleet_kill_all(d->fleet);
-    if (d->fleet_stopped && fleet_n_procs(d->fleet) == 0 && !loader_is_busy(d->loader))
+    if (d->fleet_stopped && fleet_n_procs(d->fleet) == 0 && !loader_is_busy(d->loader) &&
+        !store_is_busy(d->store))
         event_base_loopbreak(d->base);
 }
 
@@ -315,6 +323,9 @@ static void take_down(struct canaryd *d)
     loader_free(&d->loader);
     notify_free(&d->notify);
     chores_free(&d->chores);
+    store_free(&d->store);
+    saved_state_free(&d->saved);
+    free(d->memory);
     journal_free(&d->journal);
     board_free(&d->board);
     for (int i = 0; i < N_SIGNALS; i++)
@@ -349,7 +360,29 @@ static void open_files(struct canaryd *d)
         d->listen_fd = listen_on(d->settings->listen, &e);
     if (d->listen_fd < 0 || listen_address(d->listen_fd, d->address) < 0)
         fatal(exit_status_of(&e), "%s", e.text);
+    d->store = store_new(d->places->state_dir, d->chores);
+    if (store_load(d->store, &d->saved, &e) < 0)
+        fatal(EX_CONFIG, "%s", e.text);
+}
+
+/* Takes what the last supervisor left on its board, then makes a new one. */
+static void open_board(struct canaryd *d)
+{
+    struct err e = {0};
+    uint64_t deployment;
+    uint8_t memory[RULE_MEMORY_MAX];
     char *path = mem_printf("%s/board", d->places->runtime_dir);
+    struct board *last = board_open_reader(path, &e);
+    if (last != NULL)
+        d->n_memory = board_memo_read(last, &deployment, memory, sizeof memory);
+    else if (access(path, F_OK) == 0)
+        log_warn("%s; a new board is begun", e.text);
+    board_free(&last);
+    if (d->n_memory > 0) {
+        d->memory = mem_array(d->n_memory, 1);
+        memcpy(d->memory, memory, d->n_memory);
+        d->memory_of = deployment;
+    }
     d->board = board_create(path, &e);
     free(path);
     if (d->board == NULL)
@@ -368,12 +401,15 @@ static void build_rooms(struct canaryd *d)
     d->loader = loader_new(d->base, d->chores);
     d->fleet = fleet_new(d->base, d->settings, d->places->worker_program, d->board, &fleet_news);
     d->router = router_new(d->base, d->fleet, d->settings, &router_news);
-    d->judge = judge_new(d->settings, &judge_news);
+    d->judge = judge_new(d->settings, d->board, &judge_news);
+    if (d->memory != NULL)
+        judge_remember(d->judge, d->memory_of, d->memory, d->n_memory);
     const struct rollout_rooms rooms = {.loader = d->loader,
                                         .fleet = d->fleet,
                                         .router = d->router,
                                         .judge = d->judge,
-                                        .journal = d->journal};
+                                        .journal = d->journal,
+                                        .store = d->store};
     d->rollout = rollout_new(d->settings, &rooms, d->places->exporter_program, &rollout_news);
 }
 
@@ -418,6 +454,7 @@ static void build(struct canaryd *d)
         fatal(EX_CONFIG, "%s", e.text);
     d->chores = chores_new(d->base);
     open_files(d);
+    open_board(d);
     build_rooms(d);
     build_apis(d);
 }
@@ -454,7 +491,7 @@ int main(int argc, char **argv)
     log_init("canaryd", LOG_LEVEL_INFO);
     read_command_line(&d, argc, argv);
     build(&d);
-    rollout_start(d.rollout);
+    rollout_start(d.rollout, d.saved);
     event_base_dispatch(d.base);
     int status = d.exit_status;
     take_down(&d);

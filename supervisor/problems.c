@@ -33,6 +33,7 @@ static const struct problem table[] = {
     /* state */
     {"canary-active",          409, "A canary is active"},
     {"canary-loading",         409, "A canary is loading"},
+    {"promotion-pending",      409, "A promotion is under way"},
     {"canary-not-ready",       409, "The canary is not ready"},
     {"no-canary",              409, "No canary"},
     {"alert-stands",           409, "The alert stands"},
@@ -61,6 +62,7 @@ static const struct problem table[] = {
     {"overloaded",             503, "Overloaded"},
     {"unavailable",            503, "Unavailable"},
     {"not-ready",              503, "Not ready"},
+    {"state-not-saved",        507, "The state cannot be saved"},
     {"deadline",               504, "Deadline exceeded"},
     {"worker-start-timeout",   504, "Worker not ready in time"},
     {"unsupported-version",    505, "HTTP version not supported"},
@@ -85,6 +87,7 @@ static const struct {
     {503, "Service Unavailable"},
     {504, "Gateway Timeout"},
     {505, "HTTP Version Not Supported"},
+    {507, "Insufficient Storage"},
 };
 
 const struct problem *problem_find(const char *code)

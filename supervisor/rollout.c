@@ -4,9 +4,11 @@
  * rollout_table.c says what follows from it.
  */
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
 #include "supervisor/fleet.h"
@@ -18,6 +20,38 @@
 #include "supervisor/rollout_private.h"
 #include "supervisor/router.h"
 #include "supervisor/settings.h"
+#include "supervisor/state.h"
+#include "supervisor/store.h"
+
+/* --- The state that survives us ---------------------------------------------*/
+
+/* How things stand, but for the models, which store_save names. */
+static struct saved_state *describe(const struct rollout *r)
+{
+    const cJSON *report = judge_frozen_report(r->rooms.judge);
+    struct saved_state *s = mem_alloc(sizeof *s);
+    *s = (struct saved_state){
+        .stable_setting = mem_strdup(r->stable_setting),
+        .canary_setting = mem_strdup(r->canary_setting),
+        .deployment = r->deployment,
+        .percent = r->percent,
+        .percent_by_settings = r->percent_by_settings,
+        .canary_start_ns = r->canary_start_ns,
+        .slowdown = r->slowdown,
+        .rolled_back_by = r->rolled_back_by[0] != '\0' ? mem_strdup(r->rolled_back_by) : NULL,
+        .report = report != NULL ? cJSON_Duplicate(report, true) : NULL,
+    };
+    return s;
+}
+
+void rollout_save(struct rollout *r)
+{
+    struct fleet *f = r->rooms.fleet;
+    if (fleet_model(f, ROLE_STABLE) == NULL) /* stopping: what was saved stands */
+        return;
+    store_save(r->rooms.store, describe(r), fleet_model(f, ROLE_STABLE),
+               fleet_model(f, ROLE_CANARY), NULL, NULL);
+}
 
 /* --- News from below --------------------------------------------------------*/
 
@@ -49,30 +83,83 @@ static int check_inputs(const struct rollout *r, struct err *e)
                    proc_model(p)->name, proc_n_features(p), expected);
 }
 
+static void refuse_candidate(struct rollout *r, const struct err *why)
+{
+    fleet_kill(r->rooms.fleet, ROLE_CANDIDATE, why->text);
+    candidate_failed(r, why);
+}
+
+/* The number of the deployment that was saved: it may have ended meanwhile. */
+struct saved_candidate {
+    struct rollout *rollout;
+    uint64_t deployment;
+};
+
+static void on_candidate_saved(void *arg, const struct err *why)
+{
+    struct saved_candidate *saved = arg;
+    struct rollout *r = saved->rollout;
+    bool current = r->candidate.saving && r->candidate.deployment == saved->deployment;
+    free(saved);
+    if (!current) {
+        rollout_save(r); /* the disk has it as the canary, and it is not */
+    } else if (why != NULL) {
+        refuse_candidate(r, why);
+    } else {
+        rollout_handle(r, ROLLOUT_EVENT_CANDIDATE_READY, &(struct occasion){0});
+        rollout_answer_candidate(r, NULL);
+    }
+}
+
+static void save_candidate(struct rollout *r)
+{
+    struct candidate *c = &r->candidate;
+    struct saved_candidate *saved = mem_alloc(sizeof *saved);
+    *saved = (struct saved_candidate){.rollout = r, .deployment = c->deployment};
+    c->saving = true;
+    if (c->canary_start_ns == 0)
+        c->canary_start_ns = clock_wall_ns();
+    struct saved_state *s = describe(r);
+    free(s->rolled_back_by);
+    s->rolled_back_by = NULL;
+    cJSON_Delete(s->report);
+    s->report = NULL;
+    s->deployment = c->deployment;
+    s->percent_by_settings = c->percent <= 0;
+    s->percent = s->percent_by_settings ? r->settings->canary_percent : c->percent;
+    s->canary_start_ns = c->canary_start_ns;
+    store_save(r->rooms.store, s, fleet_model(r->rooms.fleet, ROLE_STABLE),
+               fleet_model(r->rooms.fleet, ROLE_CANDIDATE), on_candidate_saved, saved);
+}
+
 static void candidate_up(struct rollout *r)
 {
     struct err e = {0};
-    if (check_inputs(r, &e) < 0) {
-        fleet_kill(r->rooms.fleet, ROLE_CANDIDATE, "its inputs do not fit");
-        candidate_failed(r, &e);
-        return;
-    }
-    rollout_handle(r, ROLLOUT_EVENT_CANDIDATE_READY, &(struct occasion){0});
-    rollout_answer_candidate(r, NULL);
+    if (check_inputs(r, &e) < 0)
+        refuse_candidate(r, &e);
+    else
+        save_candidate(r);
 }
 
 static void deploy_setting(struct rollout *r, const char *by);
+static void restore_canary(struct rollout *r, const struct saved_state *saved);
 
 static void stable_up(struct rollout *r)
 {
+    const struct saved_state *saved = r->saved;
     if (r->serving)
         return;
     r->serving = true;
+    r->saved = NULL;
     journal_add(r->rooms.journal, "serving",
                 rollout_note_model(fleet_model(r->rooms.fleet, ROLE_STABLE)));
     r->listener.serving(r->listener.arg);
-    if (r->settings->canary_model[0] != '\0')
+    if (saved != NULL && strcmp(saved->canary_setting, r->settings->canary_model) == 0)
+        restore_canary(r, saved);
+    else if (r->settings->canary_model[0] != '\0')
         deploy_setting(r, "settings");
+    if (r->state == ROLLOUT_IDLE)
+        rollout_save(r);
 }
 
 void rollout_on_up(struct rollout *r, int role)
@@ -102,14 +189,12 @@ void rollout_on_gave_up(struct rollout *r, int role, const char *why)
 
 void rollout_on_verdict(struct rollout *r)
 {
-    struct health health;
     if (r->settings->auto_rollback) {
         rollout_handle(r, ROLLOUT_EVENT_VERDICT_BAD, &(struct occasion){0});
         return;
     }
-    judge_health(r->rooms.judge, &health);
     cJSON *fields = rollout_note_model(rollout_canary_model(r));
-    cJSON_AddItemToObject(fields, "health", health_to_json(&health));
+    cJSON_AddItemToObject(fields, "health", judge_health(r->rooms.judge));
     journal_add(r->rooms.journal, "alert", fields);
     log_warn("alert: the canary is significantly slower; auto_rollback is off");
 }
@@ -121,10 +206,12 @@ struct rollout *rollout_new(const struct settings *settings, const struct rollou
 {
     struct rollout *r = mem_alloc(sizeof *r);
     *r = (struct rollout){.settings = settings,
+                          .stable_setting = mem_strdup(settings->stable_model),
                           .canary_setting = mem_strdup(settings->canary_model),
                           .rooms = *rooms,
                           .exporter_program = exporter_program,
                           .listener = *listener};
+    rng_seed_from_system(&r->rng);
     return r;
 }
 
@@ -132,6 +219,7 @@ void rollout_free(struct rollout **r)
 {
     if (*r == NULL)
         return;
+    free((*r)->stable_setting);
     free((*r)->canary_setting);
     free(*r);
     *r = NULL;
@@ -180,6 +268,7 @@ static void apply_percent(struct rollout *r)
     r->percent = wanted;
     router_set_share(r->rooms.router, wanted);
     journal_add(r->rooms.journal, "share-changed", fields);
+    rollout_save(r);
 }
 
 void rollout_set_settings(struct rollout *r, const struct settings *settings)
@@ -202,7 +291,7 @@ static void on_stable_loaded(void *arg, struct modelref *model, const struct err
     modelref_free(&model);
 }
 
-void rollout_start(struct rollout *r)
+static void load_stable_setting(struct rollout *r)
 {
     const struct load_options options = {
         .model_dir = r->settings->model_dir,
@@ -213,6 +302,58 @@ void rollout_start(struct rollout *r)
     };
     r->stable_load = loader_start(r->rooms.loader, &options, r->settings->stable_model, NULL,
                                   on_stable_loaded, r);
+}
+
+/* The model that was saved, or NULL, told in the log. */
+static struct modelref *open_saved(const struct rollout *r, const struct saved_model *m)
+{
+    struct err e = {0};
+    struct modelref *model = store_open_model(r->rooms.store, m, &e);
+    if (model == NULL)
+        log_warn("%s was deployed and can't be taken up again: %s", m->path, e.text);
+    return model;
+}
+
+static void restore_canary(struct rollout *r, const struct saved_state *saved)
+{
+    struct modelref *model = saved->canary.path != NULL ? open_saved(r, &saved->canary) : NULL;
+    struct err e;
+    snprintf(r->rolled_back_by, sizeof r->rolled_back_by, "%s",
+             saved->rolled_back_by != NULL ? saved->rolled_back_by : "");
+    if (saved->report != NULL)
+        judge_restore_report(r->rooms.judge, saved->report);
+    if (model == NULL)
+        return;
+    const struct deploy_request request = {
+        .path = saved->canary.path,
+        .percent = saved->percent_by_settings ? 0 : saved->percent,
+        .by = "restart",
+        .model = model,
+        .deployment = saved->deployment,
+        .canary_start_ns = saved->canary_start_ns,
+    };
+    if (rollout_deploy(r, &request, NULL, NULL, &e) < 0)
+        log_error("canary: %s", e.text);
+    modelref_free(&model);
+}
+
+void rollout_start(struct rollout *r, const struct saved_state *saved)
+{
+    struct modelref *model = NULL;
+    r->saved = saved;
+    if (saved != NULL) {
+        r->slowdown = saved->slowdown;
+        apply_slowdown(r);
+    }
+    if (saved != NULL && strcmp(saved->stable_setting, r->stable_setting) == 0)
+        model = open_saved(r, &saved->stable);
+    if (model == NULL) {
+        load_stable_setting(r);
+        return;
+    }
+    log_info("takes up where the last canaryd ended: stable is %s", model->version);
+    fleet_start(r->rooms.fleet, ROLE_STABLE, model);
+    modelref_free(&model);
 }
 
 void rollout_stop(struct rollout *r)
@@ -237,10 +378,50 @@ int rollout_deploy(struct rollout *r, const struct deploy_request *request, depl
                           &(struct occasion){.request = request, .done = done, .arg = arg, .e = e});
 }
 
-int rollout_promote(struct rollout *r, bool force, struct promotion *p, struct err *e)
+static void on_promotion_saved(void *arg, const struct err *why)
 {
-    return rollout_handle(r, ROLLOUT_EVENT_PROMOTE,
-                          &(struct occasion){.force = force, .promotion = p, .e = e});
+    struct rollout *r = arg;
+    struct pending_promotion p = r->promotion;
+    struct promotion promotion;
+    struct err e = {0};
+    r->promotion = (struct pending_promotion){0};
+    if (why != NULL) {
+        p.done(p.arg, NULL, why);
+        return;
+    }
+    int rc =
+        r->deployment == p.deployment
+            ? rollout_handle(r, ROLLOUT_EVENT_PROMOTE,
+                             &(struct occasion){.force = p.force, .promotion = &promotion, .e = &e})
+            : err_set(&e, "no-canary", "the canary was rolled back in the meantime");
+    if (rc < 0)
+        rollout_save(r); /* the disk has it as stable, and it is not */
+    p.done(p.arg, rc == 0 ? &promotion : NULL, rc == 0 ? NULL : &e);
+}
+
+/* Saves the state that will be, then changes to it. */
+static void save_promotion(struct rollout *r)
+{
+    struct saved_state *s = describe(r);
+    s->percent = 0;
+    s->deployment = 0;
+    s->canary_start_ns = 0;
+    store_save(r->rooms.store, s, fleet_model(r->rooms.fleet, ROLE_CANARY), NULL,
+               on_promotion_saved, r);
+}
+
+int rollout_promote(struct rollout *r, bool force, promoted *done, void *arg, struct err *e)
+{
+    if (r->state != ROLLOUT_CANARY) /* every other state refuses */
+        return rollout_handle(r, ROLLOUT_EVENT_PROMOTE, &(struct occasion){.e = e});
+    if (r->promotion.done != NULL)
+        return err_set(e, "promotion-pending", "the canary is being promoted already");
+    if (rollout_check_promotion(r, force, e) < 0)
+        return -1;
+    r->promotion = (struct pending_promotion){
+        .done = done, .arg = arg, .force = force, .deployment = r->deployment};
+    save_promotion(r);
+    return 0;
 }
 
 int rollout_rollback(struct rollout *r, const char **by, struct err *e)
@@ -256,6 +437,8 @@ bool rollout_toggle_slowdown(struct rollout *r)
     apply_slowdown(r);
     cJSON_AddBoolToObject(fields, "simulate_slowdown", r->slowdown);
     journal_add(r->rooms.journal, "slowdown", fields);
+    if (r->serving)
+        rollout_save(r);
     return r->slowdown;
 }
 

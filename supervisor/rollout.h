@@ -24,7 +24,9 @@ struct loader;
 struct modelref;
 struct rollout;
 struct router;
+struct saved_state;
 struct settings;
+struct store;
 
 enum rollout_state {
     ROLLOUT_IDLE,      /* stable alone */
@@ -52,6 +54,7 @@ struct rollout_rooms { /* what it works with; all borrowed */
     struct router *router;
     struct judge *judge;
     struct journal *journal;
+    struct store *store;
 };
 
 struct rollout_listener {
@@ -70,8 +73,9 @@ void rollout_free(struct rollout **r);
  * is empty now; a canary whose deployment named no share gets canary_percent. */
 void rollout_set_settings(struct rollout *r, const struct settings *settings);
 
-/* Loads stable_model, then deploys canary_model if there is one. */
-void rollout_start(struct rollout *r);
+/* Takes up what saved says (NULL: nothing), as far as the settings have not
+ * changed since; else loads stable_model and deploys canary_model. */
+void rollout_start(struct rollout *r, const struct saved_state *saved);
 
 /* No more deployments; a candidate is given up. */
 void rollout_stop(struct rollout *r);
@@ -81,10 +85,15 @@ struct deploy_request {
     const char *sha256; /* hex, or NULL */
     double percent;     /* above 0, at most 50; 0: canary_percent */
     bool replace;
-    const char *by; /* "rest", "reload", "settings": for the journal; static */
+    const char *by; /* "rest", "reload", "settings", "restart": for the journal; static */
+    /* A canary that was out when the supervisor before us ended; else all zero. */
+    struct modelref *model; /* instead of path; borrowed */
+    uint64_t deployment;
+    int64_t canary_start_ns;
 };
 
-/* How a deployment ended. why is NULL when the canary has its share. */
+/* How a deployment ended. why is NULL when the canary has its share, which it gets
+ * once that is on disk. */
 typedef void deployed(void *arg, const struct err *why);
 
 /* 0: done will be called, never from inside this call. -1 with err:
@@ -92,13 +101,18 @@ typedef void deployed(void *arg, const struct err *why);
 int rollout_deploy(struct rollout *r, const struct deploy_request *request, deployed *done,
                    void *arg, struct err *e);
 
-/* Texts are copied out: they outlive their models. */
 struct promotion {
-    char previous[256];
+    char previous[256]; /* names of models */
     char now[256];
 };
-/* 0, or -1 with err: "no-canary", "canary-loading", "canary-not-ready", "alert-stands". */
-int rollout_promote(struct rollout *r, bool force, struct promotion *p, struct err *e);
+
+/* How a promotion ended: p, or why not. */
+typedef void promoted(void *arg, const struct promotion *p, const struct err *why);
+
+/* 0: done will be called, never from inside this call, once the new state is on
+ * disk. -1 with err: "no-canary", "canary-loading", "canary-not-ready",
+ * "alert-stands", "promotion-pending". */
+int rollout_promote(struct rollout *r, bool force, promoted *done, void *arg, struct err *e);
 
 /* 0, with *by the name of who had rolled it back before, or NULL; -1 with err
  * "no-canary". */

@@ -7,6 +7,7 @@
 
 #include <cjson/cJSON.h>
 
+#include "common/rng.h"
 #include "supervisor/rollout.h"
 
 /* A deployment on its way to be a canary. */
@@ -14,26 +15,42 @@ struct candidate {
     struct load *load; /* until the model is there */
     double percent;    /* 0: whatever canary_percent says */
     const char *by;
-    deployed *done; /* NULL: nobody waits for it */
+    uint64_t deployment;     /* its number, once it has one */
+    int64_t canary_start_ns; /* of one that goes on after a restart; else 0 */
+    bool saving;             /* it is ready, and on its way to the disk */
+    deployed *done;          /* NULL: nobody waits for it */
     void *arg;
+};
+
+/* A promotion on its way to the disk. */
+struct pending_promotion {
+    promoted *done; /* NULL: none */
+    void *arg;
+    bool force;
+    uint64_t deployment; /* of the canary that is to be stable */
 };
 
 struct rollout {
     enum rollout_state state;
     const struct settings *settings;
+    char *stable_setting; /* stable_model at the start */
     char *canary_setting; /* canary_model as it was last acted on */
     struct rollout_rooms rooms;
     const char *exporter_program;
     struct rollout_listener listener;
     struct candidate candidate;
+    struct pending_promotion promotion;
+    uint64_t deployment;      /* the canary's number; 0: none is out */
+    struct rng rng;           /* for numbers */
     double percent;           /* the canary's; 0: none is out */
     bool percent_by_settings; /* it follows canary_percent */
     int64_t canary_start_ns;
-    const char *rolled_back_by; /* without asking, since the last deployment */
+    char rolled_back_by[16]; /* without asking, since the last deployment; "": not */
     bool slowdown;
     bool serving;
     bool stopping;
     struct load *stable_load;
+    const struct saved_state *saved; /* while the start takes it up */
 };
 
 /* What an event brings along. */
@@ -61,6 +78,12 @@ void rollout_drop_candidate(struct rollout *r, const char *why);
 
 /* The model that was loaded for the candidate has come, or has not. */
 void rollout_on_candidate_loaded(void *arg, struct modelref *model, const struct err *why);
+
+/* Whether the canary can be promoted: 0, or -1 with err. */
+int rollout_check_promotion(const struct rollout *r, bool force, struct err *e);
+
+/* Saves how things stand; nobody waits for it. */
+void rollout_save(struct rollout *r);
 
 /* A journal entry's members for a model, and the model of the canary. */
 cJSON *rollout_note_model(const struct modelref *m);

@@ -70,12 +70,18 @@ void rollout_drop_candidate(struct rollout *r, const char *why)
     rollout_answer_candidate(r, &e);
 }
 
-static void take_canary_down(struct rollout *r, const char *why)
+static void forget_canary(struct rollout *r)
 {
     router_set_share(r->rooms.router, 0);
-    fleet_kill(r->rooms.fleet, ROLE_CANARY, why);
     r->percent = 0;
     r->canary_start_ns = 0;
+    r->deployment = 0;
+}
+
+static void take_canary_down(struct rollout *r, const char *why)
+{
+    forget_canary(r);
+    fleet_kill(r->rooms.fleet, ROLE_CANARY, why);
 }
 
 /* --- The actions of the cells: 0, or -1 with err and nothing changed ---------*/
@@ -83,6 +89,7 @@ static void take_canary_down(struct rollout *r, const char *why)
 static int do_load(struct rollout *r, const struct occasion *o)
 {
     const struct settings *s = r->settings;
+    const struct deploy_request *request = o->request;
     const struct load_options options = {
         .model_dir = s->model_dir,
         .python = s->python,
@@ -91,13 +98,18 @@ static int do_load(struct rollout *r, const struct occasion *o)
         .timeout_ms = s->start_timeout_ms,
     };
     r->candidate = (struct candidate){
-        .percent = o->request->percent,
-        .by = o->request->by,
+        .percent = request->percent,
+        .by = request->by,
+        .deployment = request->deployment != 0 ? request->deployment : rng_next(&r->rng),
+        .canary_start_ns = request->canary_start_ns,
         .done = o->done,
         .arg = o->arg,
     };
-    r->candidate.load = loader_start(r->rooms.loader, &options, o->request->path,
-                                     o->request->sha256, rollout_on_candidate_loaded, r);
+    if (request->model != NULL)
+        fleet_start(r->rooms.fleet, ROLE_CANDIDATE, request->model);
+    else
+        r->candidate.load = loader_start(r->rooms.loader, &options, request->path, request->sha256,
+                                         rollout_on_candidate_loaded, r);
     return 0;
 }
 
@@ -128,9 +140,10 @@ static int do_open_share(struct rollout *r, const struct occasion *o)
     fleet_move(r->rooms.fleet, ROLE_CANDIDATE, ROLE_CANARY);
     r->percent_by_settings = r->candidate.percent <= 0;
     r->percent = r->percent_by_settings ? r->settings->canary_percent : r->candidate.percent;
-    r->canary_start_ns = clock_wall_ns();
-    r->rolled_back_by = NULL;
-    judge_begin(r->rooms.judge);
+    r->canary_start_ns = r->candidate.canary_start_ns;
+    r->deployment = r->candidate.deployment;
+    r->rolled_back_by[0] = '\0';
+    judge_begin(r->rooms.judge, r->deployment);
     router_set_share(r->rooms.router, r->percent);
     cJSON *fields = rollout_note_model(rollout_canary_model(r));
     cJSON_AddNumberToObject(fields, "percent", r->percent);
@@ -164,11 +177,10 @@ static int do_note_crash_loop(struct rollout *r, const struct occasion *o)
     char alarm[160];
     cJSON *fields = cJSON_CreateObject();
     snprintf(alarm, sizeof alarm, "ALERT: Canary crashed repeatedly: %.100s.", o->text);
-    router_set_share(r->rooms.router, 0);
-    r->percent = 0;
-    r->canary_start_ns = 0;
-    r->rolled_back_by = "crash-loop";
+    forget_canary(r);
+    snprintf(r->rolled_back_by, sizeof r->rolled_back_by, "crash-loop");
     judge_freeze(r->rooms.judge, r->rolled_back_by, alarm);
+    rollout_save(r);
     cJSON_AddStringToObject(fields, "by", r->rolled_back_by);
     cJSON_AddStringToObject(fields, "reason", o->text);
     journal_add(r->rooms.journal, "rolled-back", fields);
@@ -178,42 +190,47 @@ static int do_note_crash_loop(struct rollout *r, const struct occasion *o)
 
 static int do_execute(struct rollout *r, const struct occasion *o)
 {
-    struct health health;
     (void)o;
     cJSON *fields = rollout_note_model(rollout_canary_model(r));
     take_canary_down(r, "rolled back by the judge");
-    r->rolled_back_by = "judge";
+    snprintf(r->rolled_back_by, sizeof r->rolled_back_by, "judge");
     judge_freeze(r->rooms.judge, r->rolled_back_by, NULL);
-    judge_health(r->rooms.judge, &health);
+    rollout_save(r);
+    cJSON *health = judge_health(r->rooms.judge);
+    char *text = cJSON_PrintUnformatted(health);
+    log_warn("canary rolled back by the judge: %.700s", text);
+    cJSON_free(text);
     cJSON_AddStringToObject(fields, "by", r->rolled_back_by);
-    cJSON_AddItemToObject(fields, "health", health_to_json(&health));
-    log_warn("canary rolled back by the judge: stable %.3f ms, canary %.3f ms, p %.3g",
-             ns_to_ms(health.report.round_trip[ARM_STABLE].mean),
-             ns_to_ms(health.report.round_trip[ARM_CANARY].mean), health.report.plain.p_greater);
+    cJSON_AddItemToObject(fields, "health", health);
     journal_add(r->rooms.journal, "rolled-back", fields);
+    return 0;
+}
+
+int rollout_check_promotion(const struct rollout *r, bool force, struct err *e)
+{
+    if (fleet_ready(r->rooms.fleet, ROLE_CANARY) == NULL)
+        return err_set(e, "canary-not-ready",
+                       "the canary is being restarted; try again in a moment");
+    if (judge_has_fired(r->rooms.judge) && !force)
+        return err_set(e, "alert-stands",
+                       "the canary is significantly slower than stable; roll it back, or promote "
+                       "with \"force\": true");
     return 0;
 }
 
 static int do_swap(struct rollout *r, const struct occasion *o)
 {
     struct fleet *f = r->rooms.fleet;
-    if (fleet_ready(f, ROLE_CANARY) == NULL)
-        return err_set(o->e, "canary-not-ready",
-                       "the canary is being restarted; try again in a moment");
-    if (judge_has_fired(r->rooms.judge) && !o->force)
-        return err_set(o->e, "alert-stands",
-                       "the canary is significantly slower than stable; roll it back, or promote "
-                       "with \"force\": true");
+    if (rollout_check_promotion(r, o->force, o->e) < 0)
+        return -1;
     cJSON *fields = rollout_note_model(rollout_canary_model(r));
     snprintf(o->promotion->previous, sizeof o->promotion->previous, "%s",
              fleet_model(f, ROLE_STABLE)->name);
     snprintf(o->promotion->now, sizeof o->promotion->now, "%s", rollout_canary_model(r)->name);
-    router_set_share(r->rooms.router, 0);
+    forget_canary(r);
     fleet_retire(f, ROLE_STABLE);
     fleet_move(f, ROLE_CANARY, ROLE_STABLE);
     router_wake(r->rooms.router); /* what waited for the old stable */
-    r->percent = 0;
-    r->canary_start_ns = 0;
     judge_end(r->rooms.judge);
     cJSON_AddStringToObject(fields, "previous", o->promotion->previous);
     journal_add(r->rooms.journal, "promoted", fields);
@@ -233,6 +250,7 @@ static int do_roll_back(struct rollout *r, const struct occasion *o)
     cJSON *fields = rollout_note_model(rollout_canary_model(r));
     take_canary_down(r, "rolled back by its operator");
     judge_end(r->rooms.judge);
+    rollout_save(r);
     cJSON_AddStringToObject(fields, "by", "operator");
     journal_add(r->rooms.journal, "rolled-back", fields);
     log_info("canary rolled back by its operator");
@@ -255,7 +273,7 @@ static int do_roll_back_both(struct rollout *r, const struct occasion *o)
 /* It is gone already: 200, with who did it, for as long as the report stands. */
 static int do_confirm_rollback(struct rollout *r, const struct occasion *o)
 {
-    if (r->rolled_back_by == NULL)
+    if (r->rolled_back_by[0] == '\0')
         return refuse_no_canary(r, o);
     *o->by = r->rolled_back_by;
     return 0;

@@ -31,11 +31,12 @@ struct store {
     char *dir;
     char *models; /* dir/models */
     struct chores *chores;
+    int n_saving;
 };
 
 /* One save, on its way through the helper thread, which owns it meanwhile. */
 struct save {
-    const struct store *store;
+    struct store *store;
     struct saved_state *state;
     struct modelref *stable;
     struct modelref *canary;
@@ -61,6 +62,11 @@ void store_free(struct store **s)
     free((*s)->models);
     free(*s);
     *s = NULL;
+}
+
+bool store_is_busy(const struct store *s)
+{
+    return s->n_saving > 0;
 }
 
 /* --- Loading ----------------------------------------------------------------*/
@@ -243,6 +249,7 @@ static void on_saved(void *arg)
 {
     struct save *save = arg;
     const struct err *why = save->failed ? &save->why : NULL;
+    save->store->n_saving--;
     if (save->failed)
         log_error("the state could not be saved: %s", save->why.text);
     if (save->done != NULL)
@@ -275,5 +282,6 @@ void store_save(struct store *s, struct saved_state *state, struct modelref *sta
     };
     name_model(&state->stable, stable);
     name_model(&state->canary, canary);
+    s->n_saving++;
     chores_add(s->chores, work, on_saved, save);
 }
