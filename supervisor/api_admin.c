@@ -38,6 +38,19 @@ struct order {
     bool force;
 };
 
+/* "/a~1b" for the key "a/b" (RFC 6901 section 3); cut to fit. */
+static void write_pointer(char *pointer, size_t size, const char *key)
+{
+    size_t n = 0;
+    pointer[n++] = '/';
+    for (const char *p = key; *p != '\0' && n + 2 < size; p++) {
+        if (*p == '~' || *p == '/')
+            pointer[n++] = '~';
+        pointer[n++] = (char)(*p == '~' ? '0' : *p == '/' ? '1' : *p);
+    }
+    pointer[n] = '\0';
+}
+
 static int wrong_type(const cJSON *item, const char *expected, struct err *e)
 {
     char pointer[64];
@@ -123,7 +136,7 @@ static int read_member(const cJSON *item, enum action action, struct order *orde
             return members[i].read(item, order, e);
     const char *nearest =
         action != ACTION_BARE ? nearest_name(item->string, N_MEMBERS, member_name) : NULL;
-    snprintf(pointer, sizeof pointer, "/%.60s", item->string);
+    write_pointer(pointer, sizeof pointer, item->string);
     return err_set_at(e, "unknown-key", pointer, "unknown key \"%.60s\"%s%s%s", item->string,
                       nearest != NULL ? "; did you mean \"" : "", nearest != NULL ? nearest : "",
                       nearest != NULL ? "\"?" : "");

@@ -32,13 +32,12 @@
 #include "supervisor/loader.h"
 #include "supervisor/modelref.h"
 #include "supervisor/notify.h"
+#include "supervisor/places.h"
 #include "supervisor/rollout.h"
 #include "supervisor/router.h"
 #include "supervisor/settings.h"
-#include "supervisor/spawn.h"
 
 #define EX_ALREADY_RUNNING EX_TEMPFAIL
-#define PATH_SIZE          4096
 #define QUIET_MS           100   /* without a request before a drained server goes */
 #define DRAIN_LOOK_US      20000 /* between looks whether it is drained */
 #define STOP_MS            3000  /* for workers that were asked to go */
@@ -48,10 +47,7 @@ enum { SIGNAL_HUP, SIGNAL_TERM, SIGNAL_INT, SIGNAL_QUIT, N_SIGNALS };
 struct canaryd {
     struct cli cli;
     struct settings *settings;
-    char *state_dir;
-    char *runtime_dir;
-    char worker_program[PATH_SIZE];
-    char exporter_program[PATH_SIZE];
+    struct places *places;
     int listen_fd;
     char address[LISTEN_TEXT_SIZE];
     struct event_base *base;
@@ -76,61 +72,6 @@ struct canaryd {
     int64_t fleet_stopped_ns;
     int exit_status;
 };
-
-/* --- Where things are -------------------------------------------------------*/
-
-/* setting, or the directory that systemd made for us, or one beneath here. */
-static char *choose_dir(const char *setting, const char *variable, const char *fallback)
-{
-    const char *from_systemd = getenv(variable);
-    if (setting[0] != '\0')
-        return mem_strdup(setting);
-    return mem_strdup(from_systemd != NULL && from_systemd[0] == '/' ? from_systemd : fallback);
-}
-
-/* The companions of canaryd stand beside it; the exporter, which is no program
- * of the machine's kind, in ../share/canaryd or, in a build tree, in models/. */
-static void find_programs(struct canaryd *d)
-{
-    static const char *const places[] = {"../share/canaryd/export.py", "../models/export.py",
-                                         "../../models/export.py"};
-    char dir[PATH_SIZE / 2];
-    if (program_dir(dir, sizeof dir) < 0)
-        fatal(EX_OSERR, "/proc/self/exe is not there");
-    snprintf(d->worker_program, sizeof d->worker_program, "%s/canary-worker", dir);
-    if (d->settings->worker_program[0] != '\0')
-        snprintf(d->worker_program, sizeof d->worker_program, "%s", d->settings->worker_program);
-    if (access(d->worker_program, X_OK) < 0)
-        fatal(EX_CONFIG, "worker_program: %s: %s", d->worker_program, strerror(errno));
-    for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
-        snprintf(d->exporter_program, sizeof d->exporter_program, "%s/%s", dir, places[i]);
-        if (access(d->exporter_program, R_OK) == 0)
-            break;
-    }
-    if (d->settings->exporter_program[0] != '\0')
-        snprintf(d->exporter_program, sizeof d->exporter_program, "%s",
-                 d->settings->exporter_program);
-}
-
-/* The address for whoever started us on port 0 and wants to know. */
-static void write_address_file(const struct canaryd *d)
-{
-    char *path = mem_printf("%s/listen", d->runtime_dir);
-    char *fresh = mem_printf("%s.new", path);
-    FILE *f = fopen(fresh, "we");
-    if (f == NULL || fprintf(f, "%s\n", d->address) < 0 || fclose(f) != 0 ||
-        rename(fresh, path) < 0)
-        log_warn("%s: %s", path, strerror(errno));
-    free(fresh);
-    free(path);
-}
-
-static void remove_address_file(const struct canaryd *d)
-{
-    char *path = mem_printf("%s/listen", d->runtime_dir);
-    unlink(path);
-    free(path);
-}
 
 /* --- News, from the bottom up -----------------------------------------------*/
 
@@ -173,28 +114,12 @@ static void on_buried(void *arg)
         look_whether_drained(d);
 }
 
-/* canaryctl as it can be called from here: it stands beside canaryd. */
-static void find_canaryctl(char *path, size_t size)
-{
-    char dir[PATH_SIZE / 2];
-    char cwd[PATH_SIZE / 2];
-    size_t n;
-    snprintf(path, size, "canaryctl");
-    if (program_dir(dir, sizeof dir) < 0 || getcwd(cwd, sizeof cwd) == NULL)
-        return;
-    n = strlen(cwd);
-    if (strncmp(dir, cwd, n) == 0 && dir[n] == '/')
-        snprintf(path, size, "%s/canaryctl", dir + n + 1);
-}
-
 static void say_hello(const struct canaryd *d)
 {
     const struct modelref *m = fleet_model(d->fleet, ROLE_STABLE);
-    char canaryctl[PATH_SIZE];
     log_info("serving %s (sha256 %.12s...) on http://%s", m->name, m->sha256, d->address);
     if (getenv("JOURNAL_STREAM") != NULL)
         return;
-    find_canaryctl(canaryctl, sizeof canaryctl);
     printf("\n"
            "canaryd serves %s on http://%s\n"
            "\n"
@@ -205,7 +130,7 @@ static void say_hello(const struct canaryd *d)
            "                 -d '{\"model_path\": \"models/model_v2.joblib\"}'\n"
            "  look:     %s --url http://%s status\n"
            "  stop:     Ctrl-C\n\n",
-           m->name, d->address, d->address, d->address, canaryctl, d->address);
+           m->name, d->address, d->address, d->address, d->places->canaryctl, d->address);
     fflush(stdout);
 }
 
@@ -231,7 +156,7 @@ static void on_serving(void *arg)
     if (gateway_accept(d->gateway, d->listen_fd, &e) < 0)
         fatal(EX_SOFTWARE, "%s", e.text);
     d->listen_fd = -1; /* the gateway's now */
-    write_address_file(d);
+    places_write_address(d->places, d->address);
     notify_ready(d->notify, "serving");
     tell_status(d);
     say_hello(d);
@@ -295,7 +220,7 @@ static void on_quit_now(evutil_socket_t fd, short what, void *arg)
     const struct canaryd *d = arg;
     (void)fd, (void)what;
     log_warn("exits at once; requests in flight are lost");
-    remove_address_file(d);
+    places_remove_address(d->places);
     _exit(EX_OK); /* workers go by PR_SET_PDEATHSIG */
 }
 
@@ -378,7 +303,7 @@ static void start_draining(struct canaryd *d)
 
 static void take_down(struct canaryd *d)
 {
-    remove_address_file(d);
+    places_remove_address(d->places);
     gateway_free(&d->gateway);
     api_status_free(&d->api_status);
     api_admin_free(&d->api_admin);
@@ -398,8 +323,7 @@ static void take_down(struct canaryd *d)
     event_base_free(d->base);
     fd_close(&d->listen_fd);
     settings_free(&d->settings);
-    free(d->state_dir);
-    free(d->runtime_dir);
+    places_free(&d->places);
     cli_free(&d->cli);
 }
 
@@ -417,17 +341,15 @@ static int exit_status_of(const struct err *e)
 static void open_files(struct canaryd *d)
 {
     struct err e = {0};
-    d->state_dir = choose_dir(d->settings->state_dir, "STATE_DIRECTORY", "var/state");
-    d->runtime_dir = choose_dir(d->settings->runtime_dir, "RUNTIME_DIRECTORY", "var/run");
-    d->journal = journal_open(d->state_dir, d->chores, &e);
-    if (d->journal == NULL || dir_create(d->runtime_dir, 0750, &e) < 0)
+    d->journal = journal_open(d->places->state_dir, d->chores, &e);
+    if (d->journal == NULL || dir_create(d->places->runtime_dir, 0750, &e) < 0)
         fatal(exit_status_of(&e), "%s", e.text);
     d->listen_fd = notify_listen_fd();
     if (d->listen_fd < 0)
         d->listen_fd = listen_on(d->settings->listen, &e);
     if (d->listen_fd < 0 || listen_address(d->listen_fd, d->address) < 0)
         fatal(exit_status_of(&e), "%s", e.text);
-    char *path = mem_printf("%s/board", d->runtime_dir);
+    char *path = mem_printf("%s/board", d->places->runtime_dir);
     d->board = board_create(path, &e);
     free(path);
     if (d->board == NULL)
@@ -444,7 +366,7 @@ static void build_rooms(struct canaryd *d)
         .serving = on_serving, .hopeless = on_hopeless, .changed = on_rollout_changed, .arg = d};
     d->notify = notify_new(d->base);
     d->loader = loader_new(d->base, d->chores);
-    d->fleet = fleet_new(d->base, d->settings, d->worker_program, d->board, &fleet_news);
+    d->fleet = fleet_new(d->base, d->settings, d->places->worker_program, d->board, &fleet_news);
     d->router = router_new(d->base, d->fleet, d->settings, &router_news);
     d->judge = judge_new(d->settings, &judge_news);
     const struct rollout_rooms rooms = {.loader = d->loader,
@@ -452,7 +374,7 @@ static void build_rooms(struct canaryd *d)
                                         .router = d->router,
                                         .judge = d->judge,
                                         .journal = d->journal};
-    d->rollout = rollout_new(d->settings, &rooms, d->exporter_program, &rollout_news);
+    d->rollout = rollout_new(d->settings, &rooms, d->places->exporter_program, &rollout_news);
 }
 
 static void build_apis(struct canaryd *d)
@@ -487,10 +409,13 @@ static struct event_base *new_base(void)
 
 static void build(struct canaryd *d)
 {
+    struct err e = {0};
     d->base = new_base();
     watch_signals(d);
     d->on_drain_look = event_new(d->base, -1, EV_PERSIST, on_drain_look, d);
-    find_programs(d);
+    d->places = places_find(d->settings, &e);
+    if (d->places == NULL)
+        fatal(EX_CONFIG, "%s", e.text);
     d->chores = chores_new(d->base);
     open_files(d);
     build_rooms(d);

@@ -11,8 +11,11 @@
 struct event_base;
 
 #define loop_until(base, condition)                                                                \
-    for (int64_t loop_end_ns = loop_deadline(); !(condition);)                                     \
-    loop_turn(base, loop_end_ns, #condition, __FILE__, __LINE__)
+    do {                                                                                           \
+        const int64_t loop_end_ns = loop_deadline();                                               \
+        while (!(condition))                                                                       \
+            loop_turn(base, loop_end_ns, #condition, __FILE__, __LINE__);                          \
+    } while (0)
 
 int64_t loop_deadline(void);
 

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * See places.h.
+ */
+#include "supervisor/places.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/log.h"
+#include "common/mem.h"
+#include "supervisor/settings.h"
+#include "supervisor/spawn.h"
+
+#define PATH_SIZE 4096
+
+/* setting, or the directory that systemd made for us, or one beneath here. */
+static char *choose_dir(const char *setting, const char *variable, const char *fallback)
+{
+    const char *from_systemd = getenv(variable);
+    if (setting[0] != '\0')
+        return mem_strdup(setting);
+    return mem_strdup(from_systemd != NULL && from_systemd[0] == '/' ? from_systemd : fallback);
+}
+
+static char *choose_worker(const char *setting, const char *dir)
+{
+    return setting[0] != '\0' ? mem_strdup(setting) : mem_printf("%s/canary-worker", dir);
+}
+
+/* The exporter is no program of the machine's kind: it stands in
+ * ../share/canaryd or, in a build tree, in models/. */
+static char *choose_exporter(const char *setting, const char *dir)
+{
+    static const char *const places[] = {"../models/export.py", "../../models/export.py",
+                                         "../share/canaryd/export.py"};
+    char *path = mem_strdup(setting);
+    for (size_t i = 0; setting[0] == '\0' && i < sizeof places / sizeof places[0]; i++) {
+        free(path);
+        path = mem_printf("%s/%s", dir, places[i]);
+        if (access(path, R_OK) == 0)
+            break;
+    }
+    return path;
+}
+
+static char *choose_canaryctl(const char *dir)
+{
+    char here[PATH_SIZE];
+    if (getcwd(here, sizeof here) == NULL)
+        return mem_strdup("canaryctl");
+    size_t n = strlen(here);
+    if (strncmp(dir, here, n) == 0 && dir[n] == '/')
+        return mem_printf("%s/canaryctl", dir + n + 1);
+    return mem_strdup("canaryctl");
+}
+
+struct places *places_find(const struct settings *settings, struct err *e)
+{
+    char dir[PATH_SIZE];
+    if (program_dir(dir, sizeof dir) < 0) {
+        err_set(e, "no-worker", "/proc/self/exe is not there: is /proc mounted?");
+        return NULL;
+    }
+    struct places *p = mem_alloc(sizeof *p);
+    *p = (struct places){
+        .state_dir = choose_dir(settings->state_dir, "STATE_DIRECTORY", "var/state"),
+        .runtime_dir = choose_dir(settings->runtime_dir, "RUNTIME_DIRECTORY", "var/run"),
+        .worker_program = choose_worker(settings->worker_program, dir),
+        .exporter_program = choose_exporter(settings->exporter_program, dir),
+        .canaryctl = choose_canaryctl(dir),
+    };
+    if (access(p->worker_program, X_OK) < 0) {
+        err_set_errno(e, "no-worker", "worker_program: %s", p->worker_program);
+        places_free(&p);
+    }
+    return p;
+}
+
+void places_free(struct places **p)
+{
+    if (*p == NULL)
+        return;
+    free((*p)->state_dir);
+    free((*p)->runtime_dir);
+    free((*p)->worker_program);
+    free((*p)->exporter_program);
+    free((*p)->canaryctl);
+    free(*p);
+    *p = NULL;
+}
+
+void places_write_address(const struct places *p, const char *address)
+{
+    char *path = mem_printf("%s/listen", p->runtime_dir);
+    char *fresh = mem_printf("%s.new", path);
+    FILE *f = fopen(fresh, "we");
+    bool written = f != NULL && fprintf(f, "%s\n", address) > 0;
+    if (f != NULL && fclose(f) != 0)
+        written = false;
+    if (!written || rename(fresh, path) < 0)
+        log_warn("%s: %s", path, strerror(errno));
+    free(fresh);
+    free(path);
+}
+
+void places_remove_address(const struct places *p)
+{
+    char *path = mem_printf("%s/listen", p->runtime_dir);
+    unlink(path);
+    free(path);
+}

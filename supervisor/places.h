@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Where things are: directories, companion programs, and the file that tells
+ * which address is served.
+ */
+#ifndef CANARYD_PLACES_H
+#define CANARYD_PLACES_H
+
+#include "common/err.h"
+
+struct settings;
+
+struct places {
+    char *state_dir;        /* journal */
+    char *runtime_dir;      /* board, address */
+    char *worker_program;   /* canary-worker */
+    char *exporter_program; /* export.py; may not exist */
+    char *canaryctl;        /* as a person here would call it */
+};
+
+/* What the settings name, else what systemd or the place of the running program
+ * suggests. NULL with err when there is no canary-worker. */
+struct places *places_find(const struct settings *settings, struct err *e);
+void places_free(struct places **p);
+
+/* Writes runtime_dir/listen, for whoever started us on port 0. */
+void places_write_address(const struct places *p, const char *address);
+void places_remove_address(const struct places *p);
+
+#endif
