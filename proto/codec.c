@@ -12,6 +12,7 @@
 
 #include <msgpack.h>
 
+#include "common/jsonx.h"
 #include "common/mem.h"
 
 #define ZONE_BYTES 8192
@@ -267,7 +268,10 @@ static bool decode_ready(struct codec *c, const msgpack_object *f, struct msg *m
 static bool decode_text(struct codec *c, const msgpack_object *f, struct msg *m)
 {
     (void)c;
-    return as_text(&f[0], m->text, WIRE_MAX_TEXT);
+    if (!as_text(&f[0], m->text, WIRE_MAX_TEXT))
+        return false;
+    jsonx_clean_utf8(m->text); /* the cut may have gone through a character too */
+    return true;
 }
 
 static bool decode_result(struct codec *c, const msgpack_object *f, struct msg *m)

@@ -27,7 +27,7 @@ struct msg {
     uint32_t n_features;            /* READY: 1 .. WIRE_MAX_FEATURES */
     char kind[WIRE_MAX_NAME + 1];   /* READY */
     char output[WIRE_MAX_NAME + 1]; /* READY: printable ASCII, no quote or backslash */
-    char text[WIRE_MAX_TEXT + 1];   /* REFUSE, FAULT: cut if longer */
+    char text[WIRE_MAX_TEXT + 1];   /* REFUSE, FAULT: valid UTF-8; cut if longer */
 };
 
 struct codec; /* the memory that decoding reuses; one per socket or process */

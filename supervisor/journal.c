@@ -15,6 +15,7 @@
 
 #include "common/clock.h"
 #include "common/fdio.h"
+#include "common/jsonx.h"
 #include "common/log.h"
 #include "common/mem.h"
 #include "supervisor/chores.h"
@@ -111,7 +112,11 @@ void journal_add(struct journal *j, const char *event, cJSON *fields)
         cJSON_AddItemToObject(root, member->string, member);
     }
     cJSON_Delete(fields);
+    /* A worker's words or a file's name may be no UTF-8: then JSON is none. */
     char *text = cJSON_PrintUnformatted(root);
+    cJSON_Delete(root);
+    jsonx_clean_utf8(text);
+    root = cJSON_Parse(text);
     *entry = (struct entry){.fd = j->fd, .line = mem_printf("%s\n", text)};
     cJSON_free(text);
     cJSON **slot = &j->recent[j->n_added++ % JOURNAL_RECENT];

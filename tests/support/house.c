@@ -25,6 +25,7 @@
 #include "supervisor/modelref.h"
 #include "supervisor/rollout.h"
 #include "supervisor/settings.h"
+#include "supervisor/store.h"
 #include "tests/support/scratch.h"
 
 /* --- News -------------------------------------------------------------------*/
@@ -139,12 +140,14 @@ static void build(struct house *h)
     h->loader = loader_new(h->base, h->chores);
     h->fleet = fleet_new(h->base, h->settings, h->program, NULL, &fleet_news);
     h->router = router_new(h->base, h->fleet, h->settings, &router_news);
-    h->judge = judge_new(h->settings, &judge_news);
+    h->judge = judge_new(h->settings, NULL, &judge_news);
+    h->store = store_new(dir, h->chores);
     const struct rollout_rooms rooms = {.loader = h->loader,
                                         .fleet = h->fleet,
                                         .router = h->router,
                                         .judge = h->judge,
-                                        .journal = h->journal};
+                                        .journal = h->journal,
+                                        .store = h->store};
     h->rollout = rollout_new(h->settings, &rooms, "", &rollout_news);
 }
 
@@ -182,13 +185,14 @@ int house_teardown(void **state)
     rollout_stop(h->rollout);
     fleet_kill_all(h->fleet);
     loop_until(h->base, fleet_n_procs(h->fleet) == 0 && !loader_is_busy(h->loader) &&
-                            router_counts(h->router)->n_in_flight == 0);
+                            !store_is_busy(h->store) && router_counts(h->router)->n_in_flight == 0);
     rollout_free(&h->rollout);
     judge_free(&h->judge);
     router_free(&h->router);
     fleet_free(&h->fleet);
     loader_free(&h->loader);
     chores_free(&h->chores);
+    store_free(&h->store);
     journal_free(&h->journal);
     event_base_free(h->base);
     settings_free(&h->settings);
@@ -225,9 +229,37 @@ void house_serve(struct house *h)
 {
     if (strcmp(h->settings->stable_model, "stable.json") == 0)
         evil_write("stable.json", "ready");
-    rollout_start(h->rollout);
+    rollout_start(h->rollout, NULL);
     loop_until(h->base, h->n_serving > 0 || h->n_hopeless > 0);
     assert_int_equal(h->n_serving, 1);
+}
+
+struct promoting {
+    bool done;
+    int rc;
+    struct promotion *promotion;
+    struct err *e;
+};
+
+static void on_promoted(void *arg, const struct promotion *p, const struct err *why)
+{
+    struct promoting *waiting = arg;
+    waiting->done = true;
+    waiting->rc = p != NULL ? 0 : -1;
+    if (p != NULL)
+        *waiting->promotion = *p;
+    else
+        *waiting->e = *why;
+}
+
+int house_promote(struct house *h, bool force, struct promotion *p, struct err *e)
+{
+    struct promoting waiting = {.promotion = p, .e = e};
+    if (rollout_promote(h->rollout, force, on_promoted, &waiting, e) < 0)
+        return -1;
+    assert_false(waiting.done); /* never from inside */
+    loop_until(h->base, waiting.done);
+    return waiting.rc;
 }
 
 static void on_predicted(void *arg, const struct prediction *answer, const struct err *why)

@@ -11,6 +11,7 @@
 
 #include "judge/rule.h"
 #include "supervisor/fleet.h"
+#include "supervisor/rollout.h"
 #include "supervisor/router.h"
 #include "tests/support/evil.h"
 #include "tests/support/loop.h"
@@ -20,6 +21,7 @@ struct house {
     struct settings *settings; /* tests may write to it; see house_setup */
     struct chores *chores;
     struct journal *journal;
+    struct store *store;
     struct loader *loader;
     struct fleet *fleet;
     struct router *router;
@@ -64,6 +66,9 @@ struct asked {
 void house_ask(struct house *h, struct asked *a, enum routing routing);
 void house_ask_all(struct house *h, struct asked *a, int n, enum routing routing);
 void house_await(struct house *h, const struct asked *a, int n);
+
+/* rollout_promote, and waits for its end: 0, or -1 with err. */
+int house_promote(struct house *h, bool force, struct promotion *p, struct err *e);
 
 /* How many of the journal's entries are of this event. */
 int house_n_events(const struct house *h, const char *event);

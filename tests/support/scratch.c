@@ -4,11 +4,9 @@
  */
 #include "tests/support/scratch.h"
 
-#include <dirent.h>
-#include <fcntl.h>
+#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -23,20 +21,16 @@ int scratch_setup(void **state)
     return mkdtemp(dir) != NULL ? 0 : -1;
 }
 
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *where)
+{
+    (void)st, (void)type, (void)where;
+    return remove(path);
+}
+
 int scratch_teardown(void **state)
 {
-    DIR *d = opendir(dir);
     (void)state;
-    if (d == NULL)
-        return -1;
-    for (struct dirent *entry = readdir(d); entry != NULL; entry = readdir(d)) {
-        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
-            continue;
-        if (unlinkat(dirfd(d), entry->d_name, 0) < 0)
-            unlinkat(dirfd(d), entry->d_name, AT_REMOVEDIR);
-    }
-    closedir(d);
-    return rmdir(dir);
+    return nftw(dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
 }
 
 void scratch_path(char path[SCRATCH_PATH_SIZE], const char *name)

@@ -9,6 +9,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -196,6 +197,59 @@ static void test_damaged_rows(void **state)
     board_free(&writer);
 }
 
+/* --- The memo ---------------------------------------------------------------*/
+
+static size_t read_memo(uint64_t *tag, char *bytes, size_t size)
+{
+    struct board *reader = open_reader();
+    size_t n = board_memo_read(reader, tag, bytes, size);
+    board_free(&reader);
+    return n;
+}
+
+static void test_memo(void **state)
+{
+    char bytes[64];
+    uint64_t tag = 0;
+    struct board *board = create();
+    (void)state;
+    assert_int_equal(read_memo(&tag, bytes, sizeof bytes), 0);
+    for (uint64_t i = 1; i <= 5; i++) {
+        char text[16];
+        snprintf(text, sizeof text, "memo %d, whole", (int)i);
+        board_memo_write(board, i, text, strlen(text) + 1);
+        assert_int_equal(read_memo(&tag, bytes, sizeof bytes), strlen(text) + 1);
+        assert_int_equal(tag, i);
+        assert_string_equal(bytes, text);
+    }
+    assert_int_equal(read_memo(&tag, bytes, 4), 0); /* no room: none */
+    board_free(&board);
+}
+
+/* A writer that died inside board_memo_write leaves the memo before. */
+static void test_torn_memo(void **state)
+{
+    const size_t memo = offsetof(struct board_layout, memo);
+    const uint64_t wild = 12345;
+    const uint64_t zero = 0;
+    char bytes[64];
+    uint64_t tag = 0;
+    struct board *board = create();
+    (void)state;
+    board_memo_write(board, 1, "first", 6);  /* into memo 0 */
+    board_memo_write(board, 2, "second", 7); /* into memo 1 */
+    poke(memo + sizeof(struct board_memo) + offsetof(struct board_memo, word), &wild, 8);
+    assert_int_equal(read_memo(&tag, bytes, sizeof bytes), 6);
+    assert_int_equal(tag, 1);
+    assert_string_equal(bytes, "first");
+    poke(memo + offsetof(struct board_memo, sequence), &zero, 8);
+    assert_int_equal(read_memo(&tag, bytes, sizeof bytes), 0);
+    poke(memo + offsetof(struct board_memo, sequence), &wild, 8);
+    poke(memo + offsetof(struct board_memo, n_bytes), &wild, 8);
+    assert_int_equal(read_memo(&tag, bytes, sizeof bytes), 0);
+    board_free(&board);
+}
+
 #define CASE(test) cmocka_unit_test_setup_teardown(test, setup, scratch_teardown)
 
 int main(void)
@@ -206,6 +260,8 @@ int main(void)
         CASE(test_rows_are_reused_oldest_first),
         CASE(test_long_labels_are_cut),
         CASE(test_damaged_rows),
+        CASE(test_memo),
+        CASE(test_torn_memo),
     };
     return cmocka_run_group_tests_name("board", tests, NULL, NULL);
 }

@@ -172,7 +172,7 @@ static void test_foreign_files_are_refused(void **state)
          "\x7f"
          "ELF",
          "not-a-board"},
-        {sizeof(struct board_layout), 7, "2", "board-version"},
+        {sizeof(struct board_layout), 7, "1", "board-version"},
         {200, 6, "99", "board-version"},
         {sizeof(struct board_layout), offsetof(struct board_header, n_rows), "\x21", "not-a-board"},
         {sizeof(struct board_layout), offsetof(struct board_header, row_bytes), "\xff\xff\xff\xff",

@@ -173,6 +173,22 @@ static void test_texts_are_cut(void **state)
     assert_int_equal(strlen(m.text), WIRE_MAX_TEXT);
 }
 
+/* Whoever says it, it ends up in JSON: also what a cut through a character left. */
+static void test_texts_become_utf8(void **state)
+{
+    char text[WIRE_MAX_TEXT + 2] = {0};
+    (void)state;
+    codec_put_fault(&writer, 1, "caf\xe9 \xc3\xa9 \xff");
+    decode_one(WIRE_FAULT, 1);
+    assert_string_equal(m.text, "caf? \xc3\xa9 ?");
+    memset(text, 'x', WIRE_MAX_TEXT - 1);
+    memcpy(text + WIRE_MAX_TEXT - 1, "\xc3\xa9", 2);
+    codec_put_refuse(&writer, text);
+    decode_one(WIRE_REFUSE, 0);
+    assert_int_equal(strlen(m.text), WIRE_MAX_TEXT);
+    assert_string_equal(m.text + WIRE_MAX_TEXT - 2, "x?");
+}
+
 /* An answer without numbers leaves none from the answer before. */
 static void test_nothing_is_left_over(void **state)
 {
@@ -333,6 +349,7 @@ int main(void)
         cmocka_unit_test(test_delay_and_quit),
         cmocka_unit_test(test_ready),
         cmocka_unit_test(test_texts_are_cut),
+        cmocka_unit_test(test_texts_become_utf8),
         cmocka_unit_test(test_nothing_is_left_over),
         cmocka_unit_test(test_every_cut_is_refused),
         cmocka_unit_test(test_left_over_bytes_are_refused),

@@ -134,6 +134,24 @@ static void test_lines(void **state)
     cJSON_Delete(lines[1]);
 }
 
+/* A worker's last words, or a file's name, in Latin-1. */
+static void test_no_utf8(void **state)
+{
+    cJSON *lines[4];
+    cJSON *fields = cJSON_CreateObject();
+    (void)state;
+    cJSON_AddStringToObject(fields, "reason", "caf\xe9 \xc3\xa9 \xff");
+    journal_add(journal, "deployment-failed", fields);
+    cJSON *recent = journal_recent(journal);
+    assert_string_equal(text_at(cJSON_GetArrayItem(recent, 0), "reason"), "caf? \xc3\xa9 ?");
+    cJSON_Delete(recent);
+    close_all();
+    assert_int_equal(read_lines(lines, 4), 1);
+    assert_non_null(lines[0]);
+    assert_string_equal(text_at(lines[0], "reason"), "caf? \xc3\xa9 ?");
+    cJSON_Delete(lines[0]);
+}
+
 /* Another life of the supervisor goes on behind the last line. */
 static void test_append(void **state)
 {
@@ -265,6 +283,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         CASE(test_lines),
+        CASE(test_no_utf8),
         CASE(test_append),
         CASE(test_the_recent),
         CASE(test_one_writer),

@@ -48,7 +48,7 @@ static int setup(void **state)
     *state = c;
     c->settings = settings_load(NULL, NULL, 0, &e);
     assert_non_null(c->settings);
-    c->judge = judge_new(c->settings, &listener);
+    c->judge = judge_new(c->settings, NULL, &listener);
     return 0;
 }
 
@@ -71,9 +71,7 @@ static void add(struct court *c, enum arm arm, int n, double ms)
 
 static cJSON *report_of(const struct court *c)
 {
-    struct health health;
-    judge_health(c->judge, &health);
-    return health_to_json(&health);
+    return judge_health(c->judge);
 }
 
 static const cJSON *member(const cJSON *j, const char *name)
@@ -108,7 +106,7 @@ static void test_sentences(void **state)
     assert_says(c, false, NO_CANARY);
     add(c, ARM_STABLE, 100, 1);
     assert_says(c, false, NO_CANARY);
-    judge_begin(c->judge);
+    judge_begin(c->judge, 1);
     assert_says(c, false, INSUFFICIENT);
     add(c, ARM_STABLE, 100, 1);
     add(c, ARM_CANARY, 1, 1);
@@ -128,7 +126,7 @@ static void test_sentences(void **state)
 static void test_so_far_counts_the_fewer(void **state)
 {
     struct court *c = *state;
-    judge_begin(c->judge);
+    judge_begin(c->judge, 1);
     add(c, ARM_CANARY, 50, 1);
     add(c, ARM_STABLE, 20, 1);
     assert_says(c, false, SO_FAR "20 of 36 samples from each model.");
@@ -138,7 +136,7 @@ static void test_min_samples_is_a_setting(void **state)
 {
     struct court *c = *state;
     c->settings->min_samples = 40;
-    judge_begin(c->judge);
+    judge_begin(c->judge, 1);
     assert_says(c, false, "Insufficient data: need at least 40 samples from each model.");
     add(c, ARM_STABLE, 39, 1);
     add(c, ARM_CANARY, 39, 10);
@@ -199,7 +197,7 @@ static void test_nulls_with_one_sample(void **state)
 {
     static const char *const nulls[] = {"p_value", "t_statistic", "degrees_of_freedom"};
     struct court *c = *state;
-    judge_begin(c->judge);
+    judge_begin(c->judge, 1);
     add(c, ARM_STABLE, 10, 2);
     judge_add_sample(c->judge, ARM_CANARY, 3000000, 1000);
     cJSON *j = report_of(c);
@@ -212,7 +210,7 @@ static void test_nulls_with_one_sample(void **state)
 static void test_numbers(void **state)
 {
     struct court *c = *state;
-    judge_begin(c->judge);
+    judge_begin(c->judge, 1);
     add(c, ARM_STABLE, 180, 10);
     add(c, ARM_CANARY, 20, 10.1);
     cJSON *j = report_of(c);
@@ -237,7 +235,7 @@ static void test_numbers(void **state)
 static void test_infinity_is_null(void **state)
 {
     struct court *c = *state;
-    judge_begin(c->judge);
+    judge_begin(c->judge, 1);
     for (int i = 0; i < 40; i++) {
         judge_add_sample(c->judge, ARM_STABLE, 1000000, 1);
         judge_add_sample(c->judge, ARM_CANARY, 9000000, 1);
@@ -253,7 +251,7 @@ static void test_infinity_is_null(void **state)
 static void test_metrics(void **state)
 {
     struct court *c = *state;
-    judge_begin(c->judge);
+    judge_begin(c->judge, 1);
     add(c, ARM_STABLE, 40, 1);
     cJSON *j = report_of(c);
     const cJSON *metric = member(j, "metrics")->child;
@@ -272,7 +270,7 @@ static void test_metrics(void **state)
 
 static void make_it_fire(struct court *c)
 {
-    judge_begin(c->judge);
+    judge_begin(c->judge, 1);
     add(c, ARM_STABLE, 40, 1);
     add(c, ARM_CANARY, 40, 10);
 }
@@ -292,7 +290,7 @@ static void test_verdict_comes_once(void **state)
     assert_string_equal(member(j, "verdict_test")->valuestring, "mean");
     assert_true(number(member(j, "metrics")->child, "fired_at") == 76);
     cJSON_Delete(j);
-    judge_begin(c->judge);
+    judge_begin(c->judge, 1);
     assert_false(judge_has_fired(c->judge));
     make_it_fire(c);
     assert_int_equal(c->n_verdicts, 2);
@@ -334,7 +332,7 @@ static void test_frozen_report(void **state)
     cJSON *after = report_of(c);
     assert_true(cJSON_Compare(before, after, true));
     assert_int_equal(c->n_verdicts, 1);
-    judge_begin(c->judge);
+    judge_begin(c->judge, 1);
     assert_says(c, false, INSUFFICIENT);
     cJSON_Delete(before);
     cJSON_Delete(after);
@@ -344,7 +342,7 @@ static void test_frozen_with_an_alarm_of_its_own(void **state)
 {
     char by[] = "crash-loop", alarm[] = "ALERT: Canary crashed repeatedly: so it was.";
     struct court *c = *state;
-    judge_begin(c->judge);
+    judge_begin(c->judge, 1);
     judge_freeze(c->judge, by, alarm);
     memset(by, 'x', sizeof by - 1); /* both are copied */
     memset(alarm, 'x', sizeof alarm - 1);

@@ -45,6 +45,7 @@ static const struct {
     {409, "alert-stands"},
     {409, "incompatible-inputs"},
     {409, "superseded"},
+    {409, "promotion-pending"},
     {413, "body-too-large"},
     {413, "model-too-large"},
     {415, "unsupported-media-type"},
@@ -69,6 +70,7 @@ static const struct {
     {504, "deadline"},
     {504, "worker-start-timeout"},
     {505, "unsupported-version"},
+    {507, "state-not-saved"},
 };
 #define N_EXPECTED (sizeof expected / sizeof expected[0])
 
@@ -102,7 +104,7 @@ static void test_codes_and_titles_are_unique(void **state)
 static const char *const inner[] = {
     "usage",           "bad-setting",    "unknown-setting", "file-unreadable", "cannot-create",
     "already-running", "cannot-listen",  "address-in-use",  "cancelled",       "bad-frame",
-    "too-few-samples", "file-too-large", "no-worker",
+    "too-few-samples", "file-too-large", "no-worker",       "state-newer",     "state-damaged",
 };
 
 static char *read_source(const char *path)

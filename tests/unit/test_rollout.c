@@ -148,9 +148,7 @@ static void deploy(struct house *h)
 
 static cJSON *health_of(const struct house *h)
 {
-    struct health health;
-    judge_health(h->judge, &health);
-    return health_to_json(&health);
+    return judge_health(h->judge);
 }
 
 static void assert_health(const struct house *h, bool alert, bool active, const char *by)
@@ -359,7 +357,7 @@ static void test_promote(void **state)
     pid_t canary = proc_pid(fleet_ready(h->fleet, ROLE_CANARY));
     for (int i = 0; i < 10; i++) /* some on their way when it happens */
         house_ask(h, &asked[i], ROUTING_BY_LOT);
-    assert_int_equal(rollout_promote(h->rollout, false, &p, &e), 0);
+    assert_int_equal(house_promote(h, false, &p, &e), 0);
     assert_string_equal(p.previous, "stable.json");
     assert_string_equal(p.now, "canary.json");
     assert_no_canary(h, "canary.json");
@@ -370,7 +368,7 @@ static void test_promote(void **state)
     loop_until(h->base, fleet_n_procs(h->fleet) == 1); /* the old one has gone */
     assert_int_equal(house_n_events(h, "promoted"), 1);
     assert_health(h, false, false, NULL);
-    assert_int_equal(rollout_promote(h->rollout, false, &p, &e), -1);
+    assert_int_equal(house_promote(h, false, &p, &e), -1);
     assert_string_equal(e.code, "no-canary");
 }
 
@@ -386,10 +384,10 @@ static void test_promote_against_an_alert(void **state)
     assert_canary(h, "canary.json");
     assert_health(h, true, true, NULL);
     assert_int_equal(house_n_events(h, "alert"), 1);
-    assert_int_equal(rollout_promote(h->rollout, false, &p, &e), -1);
+    assert_int_equal(house_promote(h, false, &p, &e), -1);
     assert_string_equal(e.code, "alert-stands");
     assert_canary(h, "canary.json");
-    assert_int_equal(rollout_promote(h->rollout, true, &p, &e), 0);
+    assert_int_equal(house_promote(h, true, &p, &e), 0);
     assert_no_canary(h, "canary.json");
     assert_health(h, false, false, NULL);
 }
@@ -401,11 +399,11 @@ static void test_promote_what_is_not_there(void **state)
     struct promotion p;
     struct err e;
     house_serve(h);
-    assert_int_equal(rollout_promote(h->rollout, true, &p, &e), -1);
+    assert_int_equal(house_promote(h, true, &p, &e), -1);
     assert_string_equal(e.code, "no-canary");
     evil_write("slow.json", "sleep");
     order_ok(h, &o, "slow.json", false);
-    assert_int_equal(rollout_promote(h->rollout, true, &p, &e), -1);
+    assert_int_equal(house_promote(h, true, &p, &e), -1);
     assert_string_equal(e.code, "canary-loading");
     assert_state(h, ROLLOUT_LOADING);
 }
@@ -425,10 +423,10 @@ static void test_promote_between_death_and_restart(void **state)
     deploy(h);
     kill_canary(h);
     assert_null(fleet_ready(h->fleet, ROLE_CANARY));
-    assert_int_equal(rollout_promote(h->rollout, false, &p, &e), -1);
+    assert_int_equal(house_promote(h, false, &p, &e), -1);
     assert_string_equal(e.code, "canary-not-ready");
     loop_until(h->base, fleet_ready(h->fleet, ROLE_CANARY) != NULL);
-    assert_int_equal(rollout_promote(h->rollout, false, &p, &e), 0);
+    assert_int_equal(house_promote(h, false, &p, &e), 0);
     assert_no_canary(h, "canary.json");
 }
 
@@ -680,7 +678,7 @@ static void test_nothing_to_serve(void **state)
     for (int i = 0; i < 2; i++) {
         if (scripts[i] != NULL)
             evil_write("stable.json", scripts[i]);
-        rollout_start(h->rollout);
+        rollout_start(h->rollout, NULL);
         loop_until(h->base, h->n_hopeless == i + 1);
         assert_string_equal(h->code, i == 0 ? "model-not-found" : "model-invalid");
     }
@@ -723,7 +721,7 @@ static void test_with_real_models(void **state)
     assert_memory_equal(asked[0].version, "model_v1@", 9);
     assert_memory_equal(asked[1].version, "model_v2@", 9);
     assert_true(asked[0].output > 0 && asked[0].output < 1 && asked[1].output > 0);
-    assert_int_equal(rollout_promote(h->rollout, false, &p, &e), 0);
+    assert_int_equal(house_promote(h, false, &p, &e), 0);
     assert_string_equal(p.previous, "model_v1.json");
     assert_string_equal(p.now, "model_v2.json");
     loop_until(h->base, fleet_n_procs(h->fleet) == 1);

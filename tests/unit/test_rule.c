@@ -207,6 +207,34 @@ static void test_constant_latencies(void **state)
     rule_free(&rule);
 }
 
+/* A restored rule goes on as the saved one would have. */
+static void test_memory(void **state)
+{
+    static uint8_t bytes[RULE_MEMORY_MAX];
+    struct rule *rule = rule_new(&rule_welch, &bare);
+    struct rule_report before;
+    struct rule_report after;
+    (void)state;
+    add_many(rule, ARM_STABLE, 50, 10, 1);
+    add_many(rule, ARM_CANARY, 40, 30, 2);
+    rule_look(rule, &before);
+    assert_int_equal(before.verdict, VERDICT_ROLLBACK);
+    size_t n = rule_save(rule, bytes, sizeof bytes);
+    rule_free(&rule);
+    rule = rule_restore(&rule_welch, bytes, n);
+    assert_non_null(rule);
+    rule_look(rule, &after);
+    assert_memory_equal(&before.plain, &after.plain, sizeof before.plain);
+    assert_int_equal(after.verdict, VERDICT_ROLLBACK);
+    assert_int_equal(after.metrics[0].fired_at, before.metrics[0].fired_at);
+    assert_true(after.settings.alpha == bare.alpha);
+    rule_free(&rule);
+    assert_null(rule_restore(&rule_welch, bytes, n - 1));
+    assert_null(rule_restore(&rule_welch, bytes, 0));
+    bytes[0] ^= 1; /* another kind */
+    assert_null(rule_restore(&rule_welch, bytes, n));
+}
+
 static void test_names(void **state)
 {
     struct rule *rule = rule_new(&rule_welch, &bare);
@@ -229,6 +257,7 @@ int main(void)
         cmocka_unit_test(test_margin_decides_but_is_not_shown),
         cmocka_unit_test(test_rollback_stands),
         cmocka_unit_test(test_constant_latencies),
+        cmocka_unit_test(test_memory),
         cmocka_unit_test(test_names),
     };
     return cmocka_run_group_tests_name("rule", tests, NULL, NULL);
