@@ -51,9 +51,11 @@ PROGRAMS := $(BUILD)/canaryd $(BUILD)/canary-worker $(BUILD)/canaryctl
 
 UNIT_TESTS        := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/test_*.c))
 INTEGRATION_TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/integration/test_*.c))
-# A program that the unit tests start as a worker; the rest is linked into each of them.
+# A program that the unit tests start as a worker; of the rest each takes what it names, and
+# so may take the place of what it does not want.
 EVIL_WORKER       := $(BUILD)/tests/support/evil_worker
 TEST_SUPPORT      := $(filter-out $(EVIL_WORKER).o,$(call objects,tests/support/*.c))
+CHAOS             := $(BUILD)/tests/chaos/chaos
 
 .PHONY: all
 all: $(PROGRAMS) ## build the three programs (the default)
@@ -76,9 +78,18 @@ $(BUILD)/tests/all.a: $(ALL_OBJECTS)
 	@mkdir -p $(@D)
 	$(Q)rm -f $@ && ar rcs $@ $^
 
-$(BUILD)/tests/%: $(BUILD)/tests/%.o $(TEST_SUPPORT) $(BUILD)/tests/all.a
+$(BUILD)/tests/support.a: $(TEST_SUPPORT)
+	$(call say,AR,$@)
+	@mkdir -p $(@D)
+	$(Q)rm -f $@ && ar rcs $@ $^
+
+$(BUILD)/tests/%: $(BUILD)/tests/%.o $(BUILD)/tests/support.a $(BUILD)/tests/all.a
 	$(call say,LD,$@)
-	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $< $(TEST_SUPPORT) $(BUILD)/tests/all.a $(LDLIBS) -lcmocka
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
+
+$(CHAOS): $(call objects,tests/chaos/*.c) $(BUILD)/tests/support.a $(BUILD)/tests/all.a
+	$(call say,LD,$@)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
 
 # --- Using it -----------------------------------------------------------------
 
@@ -97,19 +108,23 @@ demo: deps ## install, build, and play the whole workflow against a server of it
 
 # --- Testing it ---------------------------------------------------------------
 
-.PHONY: test check unit integration lint format coverage
+.PHONY: test check unit integration chaos lint format coverage
 test: ## install, build, and run every test
 	@etc/install-deps.sh build test $(if $(filter 1,$(PYTHON)),python)
 	@$(MAKE) --no-print-directory check
 
-check: $(PROGRAMS) $(EVIL_WORKER) $(UNIT_TESTS) $(INTEGRATION_TESTS)
+check: $(PROGRAMS) $(EVIL_WORKER) $(CHAOS) $(UNIT_TESTS) $(INTEGRATION_TESTS)
 	@CANARYD_BUILD=$(BUILD) tests/run.sh $(UNIT_TESTS) $(INTEGRATION_TESTS)
 
 unit: $(PROGRAMS) $(EVIL_WORKER) $(UNIT_TESTS) ## run the unit tests alone
 	@CANARYD_BUILD=$(BUILD) tests/run.sh $(UNIT_TESTS)
 
-integration: $(PROGRAMS) $(INTEGRATION_TESTS) ## run the integration tests alone
+integration: $(PROGRAMS) $(EVIL_WORKER) $(CHAOS) $(INTEGRATION_TESTS) ## run the integration tests alone
 	@CANARYD_BUILD=$(BUILD) tests/run.sh $(INTEGRATION_TESTS)
+
+S ?= 60
+chaos: $(PROGRAMS) $(EVIL_WORKER) $(CHAOS) ## faults under load for S=60 seconds; SEED=n repeats their order
+	@CANARYD_BUILD=$(BUILD) $(CHAOS) --seconds $(S) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 SOURCES := $(wildcard common/*.c proto/*.c judge/*.c supervisor/*.c worker/*.c ctl/*.c)
 TESTS_C := $(wildcard tests/*/*.c)

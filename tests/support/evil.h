@@ -14,6 +14,8 @@
  * outputs), slow=MS, good=N (the first N are answered well all the same), pid
  * or delay (the output is its pid, or the delay it was told; else the first
  * feature). stubborn: neither QUIT nor the end of the socket ends it.
+ *
+ * A model that begins with "{" is a real one, and served by canary-worker.
  */
 #ifndef CANARYD_TESTS_EVIL_H
 #define CANARYD_TESTS_EVIL_H
