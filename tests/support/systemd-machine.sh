@@ -69,7 +69,7 @@ outside() {
 write_units() { # the root: nothing of this machine's is started, only what we need
     units=$1/etc/systemd/system
     rm -rf "$units" "$1/etc/fstab" "$1/etc/machine-id" "$1/etc/canaryd" "$1/var/lib/canaryd" \
-        "$1/var/lib/private/canaryd"
+        "$1/usr/local/share/canaryd"
     mkdir -p "$units"
     cat >"$units/default.target" <<END
 [Unit]
@@ -87,7 +87,7 @@ Type=oneshot
 WorkingDirectory=/mnt/canaryd
 Environment=CANARYD_IN_MACHINE=1 CANARYD_BUILD=$build PYTHONDONTWRITEBYTECODE=1
 ExecStartPre=make -s BUILD=$build install
-ExecStart=/mnt/canaryd/$build/tests/integration/test_systemd
+ExecStart=sh -c '$build/tests/integration/test_systemd; echo \$\$? >/mnt/status'
 StandardOutput=truncate:/mnt/out
 StandardError=inherit
 END
@@ -105,16 +105,18 @@ in_namespaces() {
     write_units "$PWD/root"
     mkdir -p root/mnt/canaryd
     : >root/mnt/out
-    status=0
+    boot_status=0
     SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1 timeout -k 2 "$seconds" systemd-nspawn --quiet \
         --register=no --keep-unit --machine=canaryd-test --directory="$PWD/root" --boot \
         --private-network --console=pipe --bind-ro="$source:/mnt/canaryd" \
-        </dev/null >boot 2>&1 || status=$?
+        </dev/null >boot 2>&1 || boot_status=$?
     cat root/mnt/out
     if [ ! -s root/mnt/out ]; then
         tail -n 5 boot
-        no_machine "systemd-nspawn does not boot here (exit $status)"
+        no_machine "systemd-nspawn does not boot here (exit $boot_status)"
     fi
+    # No status: the installation failed, or the time was up.
+    status=$(cat root/mnt/status 2>/dev/null || echo 1)
     exit "$status"
 }
 
