@@ -171,16 +171,18 @@ coverage: ## line coverage of the tests, by gcov
 
 # The service's places, as etc/canaryd.service and its socket have them.
 STATE_DIR := /var/lib/canaryd
+MODEL_DIR := $(PREFIX)/share/canaryd/models
 INSTALLED := bin/canaryd bin/canary-worker bin/canaryctl share/man/man1/canaryctl.1 \
     share/man/man8/canaryd.8 lib/systemd/system/canaryd.service lib/systemd/system/canaryd.socket \
-    lib/sysusers.d/canaryd.conf share/canaryd
-SERVICE_SETTINGS := sed 's|"model_dir": "models"|"model_dir": "$(STATE_DIR)/models"|; \
+    lib/sysusers.d/canaryd.conf \
+    $(addprefix share/canaryd/,export.py train.py FORMAT.md)
+SERVICE_SETTINGS := sed 's|"model_dir": "models"|"model_dir": "$(MODEL_DIR)"|; \
     s|"state_dir": ""|"state_dir": "$(STATE_DIR)"|; s|"runtime_dir": ""|"runtime_dir": "/run/canaryd"|'
 
 .PHONY: install uninstall clean help
 install: all ## copy programs, man pages, units, models and settings to $(DESTDIR)$(PREFIX)
 	$(Q)install -d $(addprefix $(DESTDIR)$(PREFIX)/,bin share/canaryd share/man/man1 share/man/man8 \
-	    lib/systemd/system lib/sysusers.d) $(DESTDIR)/etc/canaryd $(DESTDIR)$(STATE_DIR)/models
+	    lib/systemd/system lib/sysusers.d) $(DESTDIR)/etc/canaryd $(DESTDIR)$(MODEL_DIR)
 	$(Q)install -m 755 $(PROGRAMS) $(DESTDIR)$(PREFIX)/bin
 	$(Q)install -m 755 models/export.py models/train.py $(DESTDIR)$(PREFIX)/share/canaryd
 	$(Q)install -m 644 models/FORMAT.md $(DESTDIR)$(PREFIX)/share/canaryd
@@ -191,8 +193,8 @@ install: all ## copy programs, man pages, units, models and settings to $(DESTDI
 	    install -m 644 /dev/stdin $(DESTDIR)$(PREFIX)/lib/systemd/system/$$unit; done
 	$(Q)install -m 644 etc/canaryd.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/canaryd.conf
 	$(Q)for model in model_v1.json model_v2.json model_v2.joblib; do \
-	    test -e $(DESTDIR)$(STATE_DIR)/models/$$model || \
-	    install -m 644 models/$$model $(DESTDIR)$(STATE_DIR)/models; done
+	    test -e $(DESTDIR)$(MODEL_DIR)/$$model || \
+	    install -m 644 models/$$model $(DESTDIR)$(MODEL_DIR); done
 	$(Q)test -e $(DESTDIR)/etc/canaryd/canaryd.json || \
 	    $(SERVICE_SETTINGS) etc/canaryd.json | \
 	    install -m 644 /dev/stdin $(DESTDIR)/etc/canaryd/canaryd.json
@@ -200,8 +202,8 @@ install: all ## copy programs, man pages, units, models and settings to $(DESTDI
 	    systemd-sysusers $(PREFIX)/lib/sysusers.d/canaryd.conf; fi
 
 uninstall: ## remove what install put there, except settings, models and state
-	$(Q)rm -rf $(addprefix $(DESTDIR)$(PREFIX)/,$(INSTALLED))
-	@echo "  left: $(DESTDIR)/etc/canaryd, $(DESTDIR)$(STATE_DIR) and the user canaryd"
+	$(Q)rm -f $(addprefix $(DESTDIR)$(PREFIX)/,$(INSTALLED))
+	@echo "  left: $(DESTDIR)/etc/canaryd, $(DESTDIR)$(MODEL_DIR), $(DESTDIR)$(STATE_DIR) and the user canaryd"
 
 clean: ## remove what was built
 	rm -rf build

@@ -268,8 +268,8 @@ static void test_uninstall(void **state)
 {
     (void)state;
     must("systemctl disable canaryd");
-    must("make -s uninstall && ! find /usr/local -name '*canary*' | grep .");
-    must("test -e " CONFIG " -a -e /var/lib/canaryd/models/model_v1.json");
+    must("make -s uninstall && ! find /usr/local -name '*canary*' -not -type d | grep .");
+    must("test -e " CONFIG " -a -e /usr/local/share/canaryd/models/model_v1.json");
 }
 
 static int setup(void **state)
