@@ -36,6 +36,7 @@ struct options {
     uint64_t seed;
     const char *faults; /* "kill-stable,deploy"; "": all */
     const char *log;    /* where the server's log is copied, or NULL */
+    bool verbose;       /* tell every fault as it happens */
 };
 
 struct tally {
@@ -150,6 +151,16 @@ static bool wait_until_fair(struct chaos *c, const struct fault *f, uint32_t how
     return f->is_fair == NULL;
 }
 
+/* By the wall clock, as canaryd's log. */
+static void tell_fault(const struct chaos *c, const struct fault *f, uint32_t how)
+{
+    char now[CLOCK_TEXT_SIZE];
+    if (!c->options.verbose)
+        return;
+    clock_text(clock_wall_ns(), now);
+    fprintf(stderr, "%s chaos: %s %u\n", now, f->name, how);
+}
+
 static void strike(struct chaos *c)
 {
     struct tally *t = draw_fault(c); /* all that is drawn is drawn first: see the seed */
@@ -157,6 +168,7 @@ static void strike(struct chaos *c)
     uint32_t gap_ms = MIN_GAP_MS + rng_below(&c->rng, MAX_GAP_MS - MIN_GAP_MS + 1);
     bool at_once = rng_below(&c->rng, ONE_IN_A_FLURRY) == 0;
     if (wait_until_fair(c, t->fault, how)) {
+        tell_fault(c, t->fault, how);
         load_mark(c->world.load, t->fault->name);
         t->fault->strike(&c->world, how);
         t->n_done++;
@@ -207,14 +219,15 @@ static void calm_down(struct chaos *c)
         workdir_sleep_ms(20);
 }
 
-/* The server closes what its clients closed a moment later. */
+/* The server closes what its clients closed a moment later; it may hold less than
+ * at first, when its helper thread had a file open. */
 static void measure_end(struct chaos *c)
 {
     int64_t end = clock_mono_ns() + 5 * NS_PER_SEC;
     do {
         workdir_sleep_ms(20);
         c->after = watch_usage(c->world.server->pid);
-    } while (c->after.n_fds != c->before.n_fds && clock_mono_ns() < end);
+    } while (c->after.n_fds > c->before.n_fds && clock_mono_ns() < end);
 }
 
 static void stop_server(struct chaos *c)
@@ -245,7 +258,7 @@ static void judge(struct chaos *c, const struct load_report *r)
         problem(c, "answers to others were wrong");
     if (c->n_orphans > 0)
         problem(c, "orphans are left");
-    if (c->after.n_fds != c->before.n_fds)
+    if (c->after.n_fds > c->before.n_fds)
         problem(c, "descriptors leaked");
 #ifndef __SANITIZE_ADDRESS__ /* it keeps what was freed */
     if (c->after.rss_kb - c->warm.rss_kb > MAX_GROWTH_KB)
@@ -329,7 +342,7 @@ static void start_server(struct chaos *c)
 static _Noreturn void usage(void)
 {
     fprintf(stderr, "usage: chaos [--seconds S] [--seed N] [--connections N] [--rate N] "
-                    "[--faults LIST] [--log FILE]\n");
+                    "[--faults LIST] [--log FILE] [--verbose]\n");
     exit(64);
 }
 
@@ -344,13 +357,11 @@ static long number(const char *text, long min, long max)
 
 static void read_options(struct options *o, int argc, char *argv[])
 {
-    static const struct option known[] = {{"seconds", required_argument, NULL, 's'},
-                                          {"seed", required_argument, NULL, 'n'},
-                                          {"connections", required_argument, NULL, 'c'},
-                                          {"rate", required_argument, NULL, 'r'},
-                                          {"faults", required_argument, NULL, 'f'},
-                                          {"log", required_argument, NULL, 'l'},
-                                          {0}};
+    static const struct option known[] = {
+        {"seconds", required_argument, NULL, 's'},     {"seed", required_argument, NULL, 'n'},
+        {"connections", required_argument, NULL, 'c'}, {"rate", required_argument, NULL, 'r'},
+        {"faults", required_argument, NULL, 'f'},      {"log", required_argument, NULL, 'l'},
+        {"verbose", no_argument, NULL, 'v'},           {0}};
     for (int c; (c = getopt_long(argc, argv, "", known, NULL)) != -1;) {
         if (c == 's')
             o->seconds = number(optarg, 1, 1000000);
@@ -364,6 +375,8 @@ static void read_options(struct options *o, int argc, char *argv[])
             o->faults = optarg;
         else if (c == 'l')
             o->log = optarg;
+        else if (c == 'v')
+            o->verbose = true;
         else
             usage();
     }
