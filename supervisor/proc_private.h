@@ -21,6 +21,7 @@ struct proc {
     char role[PROC_ROLE_SIZE];
     struct spawned child;
     struct channel *channel;
+    struct words *words;
     struct event *on_exit;
     struct event *on_timer;
     struct event *on_sweep;

@@ -241,6 +241,26 @@ static void test_surroundings(void **state)
     fd_close(&fds[0]);
 }
 
+/* Both outputs go where the caller says, or to our own standard error. */
+static void test_output(void **state)
+{
+    static const char *const argv[] = {"/bin/sh", "-c", "echo out; echo err >&2", NULL};
+    struct spawn_request request = {.argv = argv, .output_fd = new_file("")};
+    struct spawned child;
+    char how[80];
+    char *text;
+    size_t n;
+    (void)state;
+    assert_int_equal(spawn(&request, &child, NULL), 0);
+    wait_for(child.pidfd, how, sizeof how);
+    fd_close(&child.pidfd);
+    assert_string_equal(how, "exit status 0");
+    assert_int_equal(fd_read_file(request.output_fd, "output", 100, &text, &n, NULL), 0);
+    assert_string_equal(text, "out\nerr\n");
+    free(text);
+    fd_close(&request.output_fd);
+}
+
 static void test_ends(void **state)
 {
     static const struct {
@@ -358,6 +378,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_descriptors),
         cmocka_unit_test(test_descriptors_in_each_others_way),
         cmocka_unit_test(test_surroundings),
+        cmocka_unit_test(test_output),
         cmocka_unit_test(test_ends),
         cmocka_unit_test(test_kill),
         cmocka_unit_test(test_the_child_dies_with_us),
