@@ -45,9 +45,10 @@ enum proc_event {
 /* What was a process, told once. The texts are borrowed during the news. */
 struct obituary {
     pid_t pid;
-    const char *how;     /* "exit status 65", "signal 9 (Killed)" */
-    const char *why;     /* why we killed it, or "" */
-    const char *refusal; /* the worker's own reason for not serving, or "" */
+    const char *how;        /* "exit status 65", "signal 9 (Killed)" */
+    const char *why;        /* why we killed it, or "" */
+    const char *refusal;    /* the worker's own reason for not serving, or "" */
+    const char *last_words; /* the end of what it said on stdout and stderr, or "" */
     bool was_ready;
     bool start_timed_out;
     bool wanted;   /* its owner had asked for it: not a crash */
