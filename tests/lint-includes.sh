@@ -20,6 +20,7 @@ rooms="
 chores gate listen modelref notify problems settings spawn urn
 channel cli exporter gateway journal places
 judge loader proc
+seat
 fleet
 router
 rollout
