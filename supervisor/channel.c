@@ -350,6 +350,11 @@ size_t channel_n_in_flight(const struct channel *c)
     return c->n_waiting;
 }
 
+size_t channel_n_owed(const struct channel *c)
+{
+    return c->n_owed;
+}
+
 int64_t channel_silent_since(const struct channel *c)
 {
     return c->n_owed > 0 ? c->quiet_since_ns : 0;

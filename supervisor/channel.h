@@ -69,6 +69,9 @@ void channel_read_rest(struct channel *c);
 /* Calls waiting for an answer. */
 size_t channel_n_in_flight(const struct channel *c);
 
+/* The same and those that timed out: the worker is still busy with them. */
+size_t channel_n_owed(const struct channel *c);
+
 /* Since when the worker has owed an answer and said nothing at all (monotonic),
  * or 0 when it owes none. Calls that timed out still count as owed. */
 int64_t channel_silent_since(const struct channel *c);

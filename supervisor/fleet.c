@@ -23,17 +23,20 @@ static const struct {
     const char *name;
     bool is_restarted;
     bool has_crash_limit;
+    bool waits_for_all; /* it is up when every process is warm, not with the first */
 } roles[N_ROLES] = {
-    [ROLE_STABLE] = {"stable", true, false},
-    [ROLE_CANARY] = {"canary", true, true},
-    [ROLE_CANDIDATE] = {"candidate", false, false},
+    [ROLE_STABLE] = {"stable", true, false, false},
+    [ROLE_CANARY] = {"canary", true, true, false},
+    [ROLE_CANDIDATE] = {"candidate", false, false, true},
 };
 
 struct slot {
     struct fleet *fleet;
     enum role role;
     struct modelref *model; /* NULL: the role is empty */
-    struct seat *seat;
+    struct seat *seats[SETTINGS_MAX_WORKERS];
+    size_t n_seats;
+    size_t turn; /* the seat that comes first among equals */
     bool was_up; /* some process of this model took calls */
     double delay_ms;
     unsigned n_restarts;
@@ -61,45 +64,63 @@ const char *role_name(enum role role)
 static struct slot *slot_of(struct fleet *f, const struct seat *seat)
 {
     for (int i = 0; i < N_ROLES; i++)
-        if (f->slots[i].seat == seat)
-            return &f->slots[i];
+        for (size_t k = 0; k < f->slots[i].n_seats; k++)
+            if (f->slots[i].seats[k] == seat)
+                return &f->slots[i];
     return NULL;
 }
 
 static void empty_slot(struct slot *s)
 {
     modelref_free(&s->model);
-    s->seat = NULL;
+    s->n_seats = s->turn = 0;
     s->was_up = false;
     s->n_restarts = 0;
     s->n_deaths = 0;
 }
 
-/* Takes the process out of its role; the role is empty then. */
-static struct proc *take_out(struct slot *s)
+static void retire_seat(struct fleet *f, struct seat *seat, const char *why)
 {
-    struct seat *seat = s->seat;
-    empty_slot(s);
-    if (seat == NULL)
-        return NULL;
     struct proc *p = seat_proc(seat);
     if (p == NULL) {
         seat_free(&seat);
-        return NULL;
+        return;
     }
     struct retired *r = mem_alloc(sizeof *r);
     r->seat = seat;
-    TAILQ_INSERT_TAIL(&s->fleet->retired, r, next);
-    return p;
+    TAILQ_INSERT_TAIL(&f->retired, r, next);
+    if (why != NULL)
+        proc_kill(p, why);
+    else
+        proc_drain(p);
+}
+
+/* The role is empty then, and its processes go: why they are killed, or NULL,
+ * and they finish their calls first. */
+static void clear_slot(struct slot *s, const char *why)
+{
+    for (size_t i = 0; i < s->n_seats; i++)
+        retire_seat(s->fleet, s->seats[i], why);
+    empty_slot(s);
 }
 
 /* --- News of the seats ------------------------------------------------------*/
+
+static size_t n_ready(const struct slot *s)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < s->n_seats; i++)
+        n += seat_ready(s->seats[i]) != NULL;
+    return n;
+}
 
 static void on_warm(void *arg, struct seat *seat)
 {
     struct fleet *f = arg;
     struct slot *s = slot_of(f, seat);
     assert(s != NULL);
+    if (roles[s->role].waits_for_all && n_ready(s) < s->n_seats)
+        return;
     s->was_up = true;
     f->listener.up(f->listener.arg, s->role);
 }
@@ -120,21 +141,21 @@ static void give_up(struct slot *s, const char *how)
     char text[200];
     snprintf(text, sizeof text, "%.60s died %lld times within 60 s, the last time with %s",
              s->model->version, (long long)f->means.settings->crash_limit, how);
-    take_out(s);
+    clear_slot(s, "its version died too often");
     f->listener.gave_up(f->listener.arg, s->role, text);
 }
 
-static void lose_proc(struct slot *s, const char *how, const struct err *why)
+static void lose_proc(struct slot *s, struct seat *seat, const char *how, const struct err *why)
 {
     struct fleet *f = s->fleet;
     if (!s->was_up || !roles[s->role].is_restarted) {
-        take_out(s);
+        clear_slot(s, "another process of its version failed");
         f->listener.failed(f->listener.arg, s->role, why);
     } else if (how != NULL && died_too_often(s)) { /* NULL: no memory or no room, that may pass */
         give_up(s, how);
     } else {
         s->n_restarts++;
-        seat_restart(s->seat);
+        seat_restart(seat);
     }
 }
 
@@ -156,7 +177,7 @@ static void on_vacant(void *arg, struct seat *seat, const char *how, const struc
     struct fleet *f = arg;
     struct slot *s = slot_of(f, seat);
     if (s != NULL)
-        lose_proc(s, how, why);
+        lose_proc(s, seat, how, why);
     else
         forget_retired(f, seat);
     f->listener.buried(f->listener.arg);
@@ -191,7 +212,7 @@ void fleet_free(struct fleet **handle)
     *handle = NULL;
     assert(fleet_n_procs(f) == 0);
     for (int i = 0; i < N_ROLES; i++) {
-        take_out(&f->slots[i]);
+        clear_slot(&f->slots[i], NULL);
         free(f->slots[i].deaths_ns);
     }
     free(f);
@@ -208,14 +229,42 @@ void fleet_start(struct fleet *f, enum role role, struct modelref *model)
     struct slot *s = &f->slots[role];
     assert(s->model == NULL);
     s->model = modelref_keep(model);
-    s->seat = seat_new(&f->means, model, roles[role].name, &news);
-    seat_set_delay(s->seat, s->delay_ms);
+    s->n_seats = (size_t)f->means.settings->workers_per_version;
+    for (size_t i = 0; i < s->n_seats; i++) {
+        s->seats[i] = seat_new(&f->means, model, roles[role].name, &news);
+        seat_set_delay(s->seats[i], s->delay_ms);
+    }
+}
+
+struct proc *fleet_pick(struct fleet *f, enum role role, const struct proc *but)
+{
+    struct slot *s = &f->slots[role];
+    struct proc *best = NULL;
+    size_t least = 0, turn = 0;
+    for (size_t i = 0; i < s->n_seats; i++) {
+        size_t k = (s->turn + i) % s->n_seats;
+        struct proc *p = seat_ready(s->seats[k]);
+        if (p == NULL || p == but)
+            continue;
+        size_t n = proc_counts(p).n_owed;
+        if (best == NULL || n < least) {
+            best = p;
+            least = n;
+            turn = k + 1;
+        }
+    }
+    if (best != NULL)
+        s->turn = turn;
+    return best;
 }
 
 struct proc *fleet_ready(const struct fleet *f, enum role role)
 {
     const struct slot *s = &f->slots[role];
-    return s->seat != NULL ? seat_ready(s->seat) : NULL;
+    for (size_t i = 0; i < s->n_seats; i++)
+        if (seat_ready(s->seats[i]) != NULL)
+            return seat_ready(s->seats[i]);
+    return NULL;
 }
 
 struct modelref *fleet_model(const struct fleet *f, enum role role)
@@ -229,33 +278,32 @@ void fleet_move(struct fleet *f, enum role from, enum role to)
     struct slot *b = &f->slots[to];
     assert(a->model != NULL && b->model == NULL);
     b->model = modelref_keep(a->model);
-    b->seat = a->seat;
     b->was_up = a->was_up;
-    seat_set_role(b->seat, roles[to].name);
-    seat_set_delay(b->seat, b->delay_ms);
+    b->n_seats = a->n_seats;
+    for (size_t i = 0; i < a->n_seats; i++) {
+        b->seats[i] = a->seats[i];
+        seat_set_role(b->seats[i], roles[to].name);
+        seat_set_delay(b->seats[i], b->delay_ms);
+    }
     empty_slot(a);
 }
 
 void fleet_retire(struct fleet *f, enum role role)
 {
-    struct proc *p = take_out(&f->slots[role]);
-    if (p != NULL)
-        proc_drain(p);
+    clear_slot(&f->slots[role], NULL);
 }
 
 void fleet_kill(struct fleet *f, enum role role, const char *why)
 {
-    struct proc *p = take_out(&f->slots[role]);
-    if (p != NULL)
-        proc_kill(p, why);
+    clear_slot(&f->slots[role], why);
 }
 
 void fleet_set_delay(struct fleet *f, enum role role, double ms)
 {
     struct slot *s = &f->slots[role];
     s->delay_ms = ms;
-    if (s->seat != NULL)
-        seat_set_delay(s->seat, ms);
+    for (size_t i = 0; i < s->n_seats; i++)
+        seat_set_delay(s->seats[i], ms);
 }
 
 void fleet_stop(struct fleet *f)
@@ -291,8 +339,9 @@ void fleet_each(const struct fleet *f, void (*see)(void *arg, enum role role, co
 {
     const struct retired *r;
     for (int i = 0; i < N_ROLES; i++)
-        if (f->slots[i].seat != NULL && seat_proc(f->slots[i].seat) != NULL)
-            see(arg, (enum role)i, seat_proc(f->slots[i].seat));
+        for (size_t k = 0; k < f->slots[i].n_seats; k++)
+            if (seat_proc(f->slots[i].seats[k]) != NULL)
+                see(arg, (enum role)i, seat_proc(f->slots[i].seats[k]));
     TAILQ_FOREACH(r, &f->retired, next)
         see(arg, N_ROLES, seat_proc(r->seat));
 }

@@ -336,6 +336,7 @@ struct proc_counts proc_counts(const struct proc *p)
 {
     struct proc_counts counts = p->counts;
     counts.n_in_flight = p->channel != NULL ? channel_n_in_flight(p->channel) : 0;
+    counts.n_owed = p->channel != NULL ? channel_n_owed(p->channel) : 0;
     return counts;
 }
 

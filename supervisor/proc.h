@@ -110,6 +110,7 @@ int64_t proc_started_ns(const struct proc *p); /* monotonic */
 struct proc_counts {
     uint64_t n[N_CALL_OUTCOMES]; /* calls by outcome, since the warm-up */
     size_t n_in_flight;
+    size_t n_owed; /* answers: in flight, or late */
 };
 struct proc_counts proc_counts(const struct proc *p);
 

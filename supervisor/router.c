@@ -131,9 +131,10 @@ static void ask(struct job *job, enum arm arm, struct proc *p)
 /* The process of an arm that may be asked, or NULL. */
 static struct proc *askable(const struct job *job, enum arm arm)
 {
-    struct proc *p = fleet_ready(job->router->fleet, arms[arm].role);
-    bool fits = p != NULL && proc_n_features(p) == job->n_features;
-    return fits && !job->tried[arm] && !job->faulted[arm] ? p : NULL;
+    if (job->tried[arm] || job->faulted[arm])
+        return NULL;
+    struct proc *p = fleet_pick(job->router->fleet, arms[arm].role, NULL);
+    return p != NULL && proc_n_features(p) == job->n_features ? p : NULL;
 }
 
 static void arm_timer(struct router *r)

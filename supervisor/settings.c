@@ -104,6 +104,8 @@ static const struct setting table[] = {
      .initial = "30000", .unit = "ms", .help = "for a worker, or the export of a .joblib, to be ready"},
     {AT(drain_timeout_ms), TYPE_WHOLE, 0, HOUR_MS,
      .initial = "10000", .unit = "ms", .help = "for requests in flight at SIGTERM"},
+    {AT(workers_per_version), TYPE_WHOLE, 1, SETTINGS_MAX_WORKERS,
+     .scope = SCOPE_NEXT_DEPLOYMENT, .initial = "1", .unit = "processes", .help = "of each model; the least busy is asked"},
     {AT(crash_limit), TYPE_WHOLE, 1, 1000,
      .initial = "3", .unit = "deaths", .help = "of a canary within 60 s roll it back"},
     {AT(max_in_flight), TYPE_WHOLE, 1, 1e6, .initial = "1024", .unit = "requests",
