@@ -280,8 +280,9 @@ struct channel *channel_new(struct event_base *base, int fd,
 
 static void lose_calls(struct channel *c)
 {
+    size_t n_owed = c->n_owed;
     while (c->calls[0].later != 0) {
-        struct call_result result = {.outcome = CALL_LOST};
+        struct call_result result = {.outcome = CALL_LOST, .n_owed = n_owed};
         complete(c, c->calls[0].later, &result);
     }
 }

@@ -33,6 +33,7 @@ struct call_result {
     const double *outputs; /* n_outputs of them, borrowed during the callback; OK only */
     size_t n_outputs;
     const char *text; /* FAULT: the worker's words */
+    size_t n_owed;    /* LOST: answers that the worker owed at its end, this one included */
 };
 
 typedef void call_done(void *arg, const struct call_result *result);

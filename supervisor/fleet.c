@@ -106,20 +106,12 @@ static void clear_slot(struct slot *s, const char *why)
 
 /* --- News of the seats ------------------------------------------------------*/
 
-static size_t n_ready(const struct slot *s)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < s->n_seats; i++)
-        n += seat_ready(s->seats[i]) != NULL;
-    return n;
-}
-
 static void on_warm(void *arg, struct seat *seat)
 {
     struct fleet *f = arg;
     struct slot *s = slot_of(f, seat);
     assert(s != NULL);
-    if (roles[s->role].waits_for_all && n_ready(s) < s->n_seats)
+    if (roles[s->role].waits_for_all && fleet_n_ready(f, s->role) < s->n_seats)
         return;
     s->was_up = true;
     f->listener.up(f->listener.arg, s->role);
@@ -244,7 +236,7 @@ struct proc *fleet_pick(struct fleet *f, enum role role, const struct proc *but)
     for (size_t i = 0; i < s->n_seats; i++) {
         size_t k = (s->turn + i) % s->n_seats;
         struct proc *p = seat_ready(s->seats[k]);
-        if (p == NULL || p == but)
+        if (p == NULL || p == but || proc_is_held(p))
             continue;
         size_t n = proc_counts(p).n_owed;
         if (best == NULL || n < least) {
@@ -265,6 +257,24 @@ struct proc *fleet_ready(const struct fleet *f, enum role role)
         if (seat_ready(s->seats[i]) != NULL)
             return seat_ready(s->seats[i]);
     return NULL;
+}
+
+size_t fleet_n_ready(const struct fleet *f, enum role role)
+{
+    const struct slot *s = &f->slots[role];
+    size_t n = 0;
+    for (size_t i = 0; i < s->n_seats; i++)
+        n += seat_ready(s->seats[i]) != NULL;
+    return n;
+}
+
+bool fleet_is_holding(const struct fleet *f, enum role role)
+{
+    const struct slot *s = &f->slots[role];
+    for (size_t i = 0; i < s->n_seats; i++)
+        if (seat_ready(s->seats[i]) != NULL && proc_is_held(seat_ready(s->seats[i])))
+            return true;
+    return false;
 }
 
 struct modelref *fleet_model(const struct fleet *f, enum role role)

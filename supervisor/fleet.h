@@ -58,8 +58,12 @@ void fleet_start(struct fleet *f, enum role role, struct modelref *model);
 /* A process that takes calls for the role, or NULL while there is none. */
 struct proc *fleet_ready(const struct fleet *f, enum role role);
 
+/* How many do, and whether one of them is held (see proc_hold). */
+size_t fleet_n_ready(const struct fleet *f, enum role role);
+bool fleet_is_holding(const struct fleet *f, enum role role);
+
 /* The one to ask next: the least busy of them, by the answers that it owes, in
- * turn among equals. but: not this one; may be NULL. */
+ * turn among equals; none that is held. but: not this one; may be NULL. */
 struct proc *fleet_pick(struct fleet *f, enum role role, const struct proc *but);
 
 /* The role's model, or NULL when the role is empty. Borrowed. */

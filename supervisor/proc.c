@@ -278,6 +278,21 @@ void proc_kill(struct proc *p, const char *why)
     proc_handle(p, PROC_EVENT_KILL);
 }
 
+bool proc_was_let_go(const struct proc *p)
+{
+    return p->wanted;
+}
+
+void proc_hold(struct proc *p, bool held)
+{
+    p->held = held;
+}
+
+bool proc_is_held(const struct proc *p)
+{
+    return p->held;
+}
+
 enum proc_state proc_state(const struct proc *p)
 {
     return p->state;

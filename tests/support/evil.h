@@ -10,9 +10,9 @@
  *     sleep       for ever                      exit=N    ends
  *     signal=N    raises it
  *
- * Then, at every call: fault, hang (no answer), die (exit 3), double (two
- * outputs), slow=MS, good=N (the first N are answered well all the same), pid
- * or delay (the output is its pid, or the delay it was told; else the first
+ * Then, at every call: fault, hang (no answer), die (exit 3), killer=N (the same
+ * where the first feature is N), double (two outputs), slow=MS, good=N (the first N are answered
+ * well all the same), pid or delay (the output is its pid, or the delay it was told; else the first
  * feature). stubborn: neither QUIT nor the end of the socket ends it.
  */
 #ifndef CANARYD_TESTS_EVIL_H

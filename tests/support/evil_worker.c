@@ -26,6 +26,7 @@ struct evil {
     struct frame_writer out;
     long n_good; /* predictions to answer well before anything else */
     long slow_ms;
+    long killer;     /* dies of this first feature; 0: of none */
     double delay_ms; /* as the supervisor said */
     bool faults, hangs, dies, doubles, tells_pid, tells_delay, stubborn;
 };
@@ -152,6 +153,11 @@ static void do_die(struct evil *w, long n)
     w->dies = true;
 }
 
+static void do_killer(struct evil *w, long n)
+{
+    w->killer = n;
+}
+
 static void do_double(struct evil *w, long n)
 {
     (void)n;
@@ -186,7 +192,7 @@ static const struct {
     {"exit", do_exit},       {"signal", do_signal},     {"good", do_good},
     {"slow", do_slow},       {"fault", do_fault},       {"hang", do_hang},
     {"die", do_die},         {"double", do_double},     {"pid", do_pid},
-    {"delay", do_delay},     {"stubborn", do_stubborn},
+    {"delay", do_delay},     {"stubborn", do_stubborn}, {"killer", do_killer},
 };
 
 static void act(struct evil *w, char *word)
@@ -228,7 +234,7 @@ static void answer(struct evil *w, const struct msg *m)
         w->n_good--;
     if (w->slow_ms > 0)
         sleep_ms(w->slow_ms);
-    if (w->dies && !good)
+    if ((w->dies && !good) || (w->killer != 0 && m->numbers[0] == (double)w->killer))
         _exit(EXIT_OF_DIE);
     if (w->hangs && !good)
         return;
