@@ -22,7 +22,8 @@
 #include "supervisor/router_private.h"
 #include "supervisor/settings.h"
 
-#define MAX_DEATHS 2 /* processes that died while they did nothing else: it is poison */
+#define MAX_DEATHS        2 /* processes that died while they did nothing else: it is poison */
+#define TOKENS_PER_FLIGHT 2 /* the retry budget's burst, times max_in_flight */
 
 static const struct {
     const char *name;
@@ -87,6 +88,17 @@ static void answer(struct job *job, const struct call_result *result)
 
 /* --- Asking -----------------------------------------------------------------*/
 
+static uint64_t max_tokens(const struct router *r)
+{
+    return (uint64_t)r->settings->max_in_flight * TOKENS_PER_FLIGHT;
+}
+
+/* With each new request; max_in_flight may have become less since. */
+static void add_token(struct router *r)
+{
+    r->n_tokens = r->n_tokens < max_tokens(r) ? r->n_tokens + 1 : max_tokens(r);
+}
+
 static bool has_faulted(const struct job *job, const struct modelref *m)
 {
     for (size_t i = 0; i < job->n_faults; i++)
@@ -106,8 +118,16 @@ static void on_result(struct proc_call *call, const struct call_result *result);
 static void ask(struct job *job, enum arm arm, struct proc *p)
 {
     struct router *r = job->router;
-    if (job->n_tries++ > 0)
+    if (job->n_tries > 0 && r->n_tokens == 0) {
+        r->counts.n_over_budget++;
+        router_give_up(job, "unavailable",
+                       "too many requests had to be asked again: the retry budget is spent");
+        return;
+    }
+    if (job->n_tries++ > 0) {
+        r->n_tokens--;
         r->counts.n_retried++;
+    }
     int64_t try_deadline = clock_mono_ns() + r->settings->try_deadline_ms * NS_PER_MS;
     int64_t deadline = try_deadline < job->deadline_ns ? try_deadline : job->deadline_ns;
     job->asked = arm;
@@ -255,6 +275,7 @@ struct router *router_new(struct event_base *base, struct fleet *fleet,
 {
     struct router *r = mem_alloc(sizeof *r);
     *r = (struct router){.fleet = fleet, .settings = settings, .listener = *listener};
+    r->n_tokens = max_tokens(r);
     r->quarantine = quarantine_new();
     rng_seed_from_system(&r->urn.rng);
     router_wait_init(r, base);
@@ -326,6 +347,7 @@ int router_predict(struct router *r, const double *features, size_t n, enum rout
     memcpy(job->features, features, n * sizeof *features);
     r->counts.n_requests++;
     r->counts.n_in_flight++;
+    add_token(r);
     router_route(job);
     return 0;
 }

@@ -5,7 +5,9 @@
  * asked again. While nobody is ready, requests wait within their deadlines.
  *
  * What was in flight at a death is asked again one at a time, each alone on its
- * process; a request that was alone at two deaths is poison.
+ * process; a request that was alone at two deaths is poison. A retry costs a
+ * token of a bucket that holds 2 x max_in_flight and gets one with each request,
+ * so that retries never become more than the traffic itself.
  */
 #ifndef CANARYD_ROUTER_H
 #define CANARYD_ROUTER_H
@@ -70,13 +72,14 @@ void router_stop(struct router *r);
 struct router_counts {
     uint64_t n_requests;
     uint64_t n_answered[N_ARMS];
-    uint64_t n_failed;     /* answered with an error */
-    uint64_t n_retried;    /* asked again of another process */
-    uint64_t n_fallbacks;  /* drawn for one arm, answered by the other */
-    uint64_t n_poison;     /* answered poison-request, at the door or later */
-    uint64_t n_overloaded; /* refused at the door */
-    size_t n_in_flight;    /* waiting ones included */
-    size_t n_waiting;      /* for a process to be ready */
+    uint64_t n_failed;      /* answered with an error */
+    uint64_t n_retried;     /* asked again of another process */
+    uint64_t n_fallbacks;   /* drawn for one arm, answered by the other */
+    uint64_t n_poison;      /* answered poison-request, at the door or later */
+    uint64_t n_over_budget; /* not asked again, for want of a token */
+    uint64_t n_overloaded;  /* refused at the door */
+    size_t n_in_flight;     /* waiting ones included */
+    size_t n_waiting;       /* for a process to be ready */
 };
 const struct router_counts *router_counts(const struct router *r);
 

@@ -57,6 +57,7 @@ struct router {
     struct router_listener listener;
     struct urn urn;
     struct quarantine *quarantine;
+    uint64_t n_tokens; /* retries that may be made */
     size_t n_features;
     bool stopping;
     struct job_list waiting[N_QUEUES]; /* each by due_ns */

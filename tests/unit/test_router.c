@@ -234,6 +234,38 @@ static void test_fault_while_the_other_model_is_away(void **state)
     assert_error(&asked[0], "model-fault", EVIL_FAULT);
 }
 
+/* --- The retry budget -------------------------------------------------------*/
+
+/* Full at the start, with 2 x max_in_flight; one token comes with a request. */
+static void test_retry_budget(void **state)
+{
+    struct house *h = *state;
+    h->settings->try_deadline_ms = 5;
+    h->settings->max_in_flight = 4;
+    router_set_settings(h->router, h->settings);
+    house_start_evil(h, ROLE_STABLE, "ready hang");
+    for (int i = 1; i <= 2; i++) {
+        house_ask_all(h, asked, 1, ROUTING_BY_LOT);
+        assert_error(&asked[0], "unavailable", "retry budget");
+        assert_int_equal(router_counts(h->router)->n_over_budget, i);
+        assert_int_equal(router_counts(h->router)->n_retried, i == 1 ? 2 * 4 : 2 * 4 + 1);
+    }
+}
+
+static void test_retry_budget_is_enough_for_a_bad_canary(void **state)
+{
+    struct house *h = *state;
+    h->settings->max_in_flight = 1;
+    router_set_settings(h->router, h->settings);
+    open_house(h, "ready", "ready fault");
+    for (int i = 0; i < 200; i++) {
+        house_ask_all(h, asked, 1, ROUTING_BY_LOT);
+        assert_string_equal(asked[0].code, "");
+    }
+    assert_int_equal(router_counts(h->router)->n_retried, 100);
+    assert_int_equal(router_counts(h->router)->n_over_budget, 0);
+}
+
 static void test_deadline(void **state)
 {
     struct house *h = *state;
@@ -345,6 +377,8 @@ int main(void)
         TEST(test_all_models_fault),
         TEST(test_fault_of_a_model_that_goes),
         TEST(test_fault_while_the_other_model_is_away),
+        TEST(test_retry_budget),
+        TEST(test_retry_budget_is_enough_for_a_bad_canary),
         TEST(test_deadline),
         TEST(test_overloaded),
         TEST(test_waits_while_nobody_is_ready),
