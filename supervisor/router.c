@@ -113,6 +113,29 @@ static bool may_ask(const struct job *job, enum arm arm)
     return m != NULL && job->tried[arm].n < arms[arm].n_tries && !has_faulted(job, m);
 }
 
+/* Whether somebody else could be asked if this try fails. */
+static bool has_alternative(const struct job *job, enum arm asked)
+{
+    for (enum arm arm = 0; arm < N_ARMS; arm++) {
+        size_t n_others = fleet_n_ready(job->router->fleet, arms[arm].role);
+        n_others -= arm == asked && n_others > 0;
+        if (n_others > 0 && may_ask(job, arm))
+            return true;
+    }
+    return false;
+}
+
+/* One worker's time for this call; who else could be asked is left the half. */
+static int64_t try_deadline(const struct job *job, enum arm arm)
+{
+    int64_t now = clock_mono_ns();
+    int64_t left = job->deadline_ns - now;
+    int64_t time = job->router->settings->try_deadline_ms * NS_PER_MS;
+    if (time > left / 2 && has_alternative(job, arm))
+        time = left / 2;
+    return now + (time < left ? time : left);
+}
+
 static void on_result(struct proc_call *call, const struct call_result *result);
 
 static void ask(struct job *job, enum arm arm, struct proc *p)
@@ -128,15 +151,13 @@ static void ask(struct job *job, enum arm arm, struct proc *p)
         r->n_tokens--;
         r->counts.n_retried++;
     }
-    int64_t try_deadline = clock_mono_ns() + r->settings->try_deadline_ms * NS_PER_MS;
-    int64_t deadline = try_deadline < job->deadline_ns ? try_deadline : job->deadline_ns;
     job->asked = arm;
     job->tried[arm].n++;
     job->tried[arm].last = p;
     job->is_impatient = false;
     if (job->is_suspect)
         proc_hold(p, true);
-    proc_predict(p, &job->call, job->features, job->n_features, 1, deadline,
+    proc_predict(p, &job->call, job->features, job->n_features, 1, try_deadline(job, arm),
                  job->by_lot && job->n_tries == 1 && arm == job->drawn);
 }
 

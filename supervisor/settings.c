@@ -97,7 +97,7 @@ static const struct setting table[] = {
     {AT(predict_deadline_ms), TYPE_WHOLE, 1, HOUR_MS,
      .initial = "2000", .unit = "ms", .help = "for a whole prediction, second tries included"},
     {AT(try_deadline_ms), TYPE_WHOLE, 1, HOUR_MS,
-     .initial = "1000", .unit = "ms", .help = "one worker's time for one call"},
+     .initial = "1000", .unit = "ms", .help = "one worker's time for one call; half of what is left if another could be asked"},
     {AT(hang_ms), TYPE_WHOLE, 10, HOUR_MS,
      .initial = "2000", .unit = "ms", .help = "a worker that answers nothing so long while calls wait is killed"},
     {AT(start_timeout_ms), TYPE_WHOLE, 10, HOUR_MS,

@@ -144,6 +144,17 @@ static void test_stable_hangs_and_a_canary_is_ready(void **state)
     assert_int_equal(h->n_samples[ARM_STABLE], 0);
 }
 
+/* Even when one try may take all the time there is, another one gets its half. */
+static void test_a_try_leaves_time_for_another(void **state)
+{
+    struct house *h = *state;
+    h->settings->predict_deadline_ms = h->settings->try_deadline_ms = 2000;
+    open_house(h, "ready", "ready hang");
+    house_ask_all(h, asked, 3, ROUTING_TO_CANARY);
+    for (int i = 0; i < 3; i++)
+        assert_true(asked[i].code[0] == '\0' && asked[i].arm == ARM_STABLE);
+}
+
 /* It comes after its time, and to nobody: the request has its answer. */
 static void test_a_late_answer_is_dropped(void **state)
 {
@@ -373,6 +384,7 @@ int main(void)
         TEST(test_what_a_canary_fails_stable_answers),
         TEST(test_canary_answers_for_stable),
         TEST(test_stable_hangs_and_a_canary_is_ready),
+        TEST(test_a_try_leaves_time_for_another),
         TEST(test_a_late_answer_is_dropped),
         TEST(test_all_models_fault),
         TEST(test_fault_of_a_model_that_goes),
