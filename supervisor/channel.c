@@ -347,8 +347,9 @@ struct channel *channel_new(struct event_base *base, int fd,
 
 static void lose_calls(struct channel *c)
 {
+    size_t n_owed = c->n_owed;
     while (c->calls[0].later != 0) {
-        struct call_result result = {.outcome = CALL_LOST};
+        struct call_result result = {.outcome = CALL_LOST, .n_owed = n_owed};
         complete(c, c->calls[0].later, &result);
     }
 }
@@ -423,6 +424,11 @@ void channel_quit(struct channel *c)
 size_t channel_n_in_flight(const struct channel *c)
 {
     return c->n_waiting;
+}
+
+size_t channel_n_owed(const struct channel *c)
+{
+    return c->n_owed;
 }
 
 int64_t channel_silent_since(const struct channel *c)

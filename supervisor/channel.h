@@ -33,6 +33,7 @@ struct call_result {
     const double *outputs; /* n_outputs of them, borrowed during the callback; OK only */
     size_t n_outputs;
     const char *text; /* FAULT: the worker's words */
+    size_t n_owed;    /* LOST: answers that the worker owed at its end, this one included */
 };
 
 typedef void call_done(void *arg, const struct call_result *result);
@@ -75,6 +76,9 @@ void channel_read_rest(struct channel *c);
 
 /* Calls waiting for an answer. */
 size_t channel_n_in_flight(const struct channel *c);
+
+/* The same and those that timed out: the worker is still busy with them. */
+size_t channel_n_owed(const struct channel *c);
 
 /* Since when the worker has owed an answer and said nothing at all (monotonic),
  * or 0 when it owes none. Calls that timed out still count as owed, and so does

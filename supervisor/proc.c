@@ -337,6 +337,21 @@ void proc_kill(struct proc *p, const char *why)
     proc_handle(p, PROC_EVENT_KILL);
 }
 
+bool proc_was_let_go(const struct proc *p)
+{
+    return p->wanted;
+}
+
+void proc_hold(struct proc *p, bool held)
+{
+    p->held = held;
+}
+
+bool proc_is_held(const struct proc *p)
+{
+    return p->held;
+}
+
 enum proc_state proc_state(const struct proc *p)
 {
     return p->state;
@@ -396,6 +411,7 @@ struct proc_counts proc_counts(const struct proc *p)
 {
     struct proc_counts counts = p->counts;
     counts.n_in_flight = p->channel != NULL ? channel_n_in_flight(p->channel) : 0;
+    counts.n_owed = p->channel != NULL ? channel_n_owed(p->channel) : 0;
     return counts;
 }
 

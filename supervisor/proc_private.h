@@ -30,6 +30,7 @@ struct proc {
     bool was_ready;
     bool start_timed_out;
     bool wanted;
+    bool held;
     size_t n_lost;
     int rows[N_BOARD_CLOCKS]; /* of the board; -1: none */
     uint32_t n_features;

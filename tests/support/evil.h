@@ -37,8 +37,9 @@
  *     says       EVIL_LAST_WORDS            mumble     bytes that are no text
  *     chatty=K   K KiB on stderr, in lines  longline=N one of N * 64 bytes
  *
- * Manners, from then on: fault, hang (no answer), die (exit 3), double (two
- * outputs), slow=MS, good=N (the first N calls are answered well all the same),
+ * Manners, from then on: fault, hang (no answer), die (exit 3), killer=N (the same
+ * where the first feature is N), double (two outputs), slow=MS,
+ * good=N (the first N calls are answered well all the same),
  * pid, delay or pings (the output is its pid, the delay it was told, how many
  * PINGs it saw; else the first feature); nopong, badpong (wrong id), twopongs;
  * stubborn: neither QUIT nor the end of the socket ends it.

@@ -36,6 +36,7 @@ struct evil {
     long n_good; /* predictions to answer well before anything else */
     long slow_ms;
     long n_pings;
+    long killer;     /* dies of this first feature; 0: of none */
     double delay_ms; /* as the supervisor said */
     bool faults, hangs, dies, doubles, tells_pid, tells_delay, tells_pings, stubborn;
     bool ignores_pings, turns_pings, doubles_pongs;
@@ -481,23 +482,28 @@ static const struct {
     {"twopongs", offsetof(struct evil, doubles_pongs)},
 };
 
+static void do_killer(struct evil *w, long n)
+{
+    w->killer = n;
+}
+
 static const struct {
     const char *word;
     void (*act)(struct evil *w, long n);
 } actions[] = {
-    {"ready", do_ready},   {"hugename", do_hugename}, {"longname", do_longname},
-    {"refuse", do_refuse}, {"quit", do_quit},         {"pong", do_pong},
-    {"deep", do_deep},     {"random", do_random},     {"stray", do_stray},
-    {"answer", do_answer}, {"wrongid", do_wrongid},   {"otherid", do_otherid},
-    {"nan", do_nan},       {"inf", do_inf},           {"two", do_two},
-    {"faulty", do_faulty}, {"bigfault", do_bigfault}, {"half", do_half},
-    {"drip", do_drip},     {"oob", do_oob},           {"sleep", do_sleep},
-    {"eof", do_eof},       {"close", do_close},       {"shutwr", do_shutwr},
-    {"exit", do_exit},     {"signal", do_signal},     {"abort", do_abort},
-    {"segv", do_segv},     {"stop", do_stop},         {"spin", do_spin},
-    {"wait", do_wait},     {"fork", do_fork},         {"says", do_says},
-    {"mumble", do_mumble}, {"chatty", do_chatty},     {"longline", do_longline},
-    {"good", do_good},     {"slow", do_slow},
+    {"killer", do_killer},     {"ready", do_ready},   {"hugename", do_hugename},
+    {"longname", do_longname}, {"refuse", do_refuse}, {"quit", do_quit},
+    {"pong", do_pong},         {"deep", do_deep},     {"random", do_random},
+    {"stray", do_stray},       {"answer", do_answer}, {"wrongid", do_wrongid},
+    {"otherid", do_otherid},   {"nan", do_nan},       {"inf", do_inf},
+    {"two", do_two},           {"faulty", do_faulty}, {"bigfault", do_bigfault},
+    {"half", do_half},         {"drip", do_drip},     {"oob", do_oob},
+    {"sleep", do_sleep},       {"eof", do_eof},       {"close", do_close},
+    {"shutwr", do_shutwr},     {"exit", do_exit},     {"signal", do_signal},
+    {"abort", do_abort},       {"segv", do_segv},     {"stop", do_stop},
+    {"spin", do_spin},         {"wait", do_wait},     {"fork", do_fork},
+    {"says", do_says},         {"mumble", do_mumble}, {"chatty", do_chatty},
+    {"longline", do_longline}, {"good", do_good},     {"slow", do_slow},
 };
 
 #define N(table) (sizeof(table) / sizeof(table)[0])
@@ -560,7 +566,7 @@ static void follow(struct evil *w, const char *words)
 static void answer_by_manners(struct evil *w, bool good)
 {
     double output = w->first;
-    if (w->dies && !good)
+    if ((w->dies && !good) || (w->killer != 0 && w->first == (double)w->killer))
         _exit(EXIT_OF_DIE);
     if (w->hangs && !good)
         return;
