@@ -344,6 +344,8 @@ static int refuse_at_the_door(struct router *r, const double *features, size_t n
         return err_set(e, "poison-request", "%s; it is refused for %d s", poison_text,
                        QUARANTINE_SECONDS);
     }
+    if (r->stopping)
+        return err_set(e, "unavailable", "canaryd stops");
     if (r->counts.n_in_flight < (size_t)r->settings->max_in_flight)
         return 0;
     r->counts.n_overloaded++;

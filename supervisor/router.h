@@ -58,8 +58,8 @@ void router_set_share(struct router *r, double percent);
 size_t router_n_features(const struct router *r);
 
 /* Copies features. done runs once, never from inside this call. -1 with err:
- * "overloaded" when max_in_flight are under way already, "poison-request" when
- * it was found to be that within the last minute. */
+ * "unavailable" after router_stop, "overloaded" when max_in_flight are under way already,
+ * "poison-request" when it was found to be that within the last minute. */
 int router_predict(struct router *r, const double *features, size_t n, enum routing routing,
                    predicted *done, void *arg, struct err *e);
 

@@ -155,16 +155,17 @@ static void test_pick_but(void **state)
 static void test_when_it_is_up(void **state)
 {
     struct house *h = *state;
-    evil_write("x.json", "ready");
+    h->settings->warmup_requests = 1; /* of 300 ms: in time to stop one */
+    evil_write("x.json", "ready slow=300");
     for (enum role role = ROLE_STABLE; role <= ROLE_CANDIDATE; role += ROLE_CANDIDATE) {
         house_start(h, role, "x.json");
         loop_until(h->base, census(h, role).n == N_WORKERS);
         pid_t last = proc_pid(census(h, role).procs[N_WORKERS - 1]);
         assert_int_equal(kill(last, SIGSTOP), 0);
-        loop_until(h->base, census(h, role).n_ready == N_WORKERS - 1);
+        loop_until(h->base, fleet_n_ready(h->fleet, role) == N_WORKERS - 1);
         assert_int_equal(h->n_up[role], role == ROLE_STABLE ? N_WORKERS - 1 : 0);
         assert_int_equal(kill(last, SIGCONT), 0);
-        loop_until(h->base, census(h, role).n_ready == N_WORKERS);
+        loop_until(h->base, fleet_n_ready(h->fleet, role) == N_WORKERS);
         assert_int_equal(h->n_up[role], role == ROLE_STABLE ? N_WORKERS : 1);
     }
 }

@@ -357,6 +357,19 @@ static void test_waiting_deadlines_in_any_order(void **state)
     assert_string_equal(asked[0].code, "");
 }
 
+static void test_stop(void **state)
+{
+    struct house *h = *state;
+    const double features[EVIL_FEATURES] = {0};
+    struct err e = {0};
+    house_ask(h, &asked[0], ROUTING_BY_LOT);
+    router_stop(h->router);
+    assert_error(&asked[0], "unavailable", "stops");
+    assert_int_equal(
+        router_predict(h->router, features, EVIL_FEATURES, ROUTING_BY_LOT, NULL, NULL, &e), -1);
+    assert_string_equal(e.code, "unavailable");
+}
+
 /* A canary of other inputs can't be asked, and does not keep others from it. */
 static void test_wakes_all_that_wait(void **state)
 {
@@ -397,6 +410,7 @@ int main(void)
         TEST(test_waiting_has_a_deadline),
         TEST(test_waiting_deadlines_in_any_order),
         TEST(test_wakes_all_that_wait),
+        TEST(test_stop),
     };
     return cmocka_run_group_tests_name("router", tests, NULL, NULL);
 }
