@@ -107,18 +107,49 @@ static void on_call_ended(void *arg)
         proc_handle(p, PROC_EVENT_IDLE);
 }
 
-/* READY's timer comes PROC_HANG_CHECKS times in hang_ms and only looks. */
-static bool is_hanging(const struct proc *p)
+/* Why a READY process counts as hanging, or NULL. A frame gets hang_ms as well,
+ * from its first byte: it holds at most 64 KiB, which a worker writes at once.
+ * try_deadline_ms would be too short, for a call that times out is no breach. */
+static const char *why_hanging(const struct proc *p, int64_t now)
 {
-    int64_t since = channel_silent_since(p->channel);
-    return since != 0 && clock_mono_ns() - since > p->options.hang_ms * NS_PER_MS;
+    const int64_t hang_ns = p->options.hang_ms * NS_PER_MS;
+    int64_t frame = channel_frame_since(p->channel);
+    int64_t silent = channel_silent_since(p->channel);
+    int64_t stuck = channel_stuck_since(p->channel);
+    bool is_silent = silent != 0 && now - silent > hang_ns;
+    if (frame != 0 && (is_silent || now - frame > hang_ns))
+        return "it began a message and did not end it within hang_ms";
+    if (is_silent)
+        return "it answered nothing within hang_ms";
+    if (stuck != 0 && now - stuck > hang_ns / PROC_HANG_CHECKS)
+        return "it takes no bytes while more than 8 MiB wait for it";
+    return NULL;
+}
+
+/* READY's timer comes PROC_HANG_CHECKS times in hang_ms and looks. A process
+ * that owes nothing and was silent between two looks is asked: it is found out
+ * hang_ms later if it was stopped. */
+static void look_after(struct proc *p)
+{
+    int64_t now = clock_mono_ns();
+    const char *why = why_hanging(p, now);
+    if (why != NULL) {
+        proc_say_why(p, why);
+        proc_handle(p, PROC_EVENT_DEADLINE);
+    } else if (channel_silent_since(p->channel) == 0 &&
+               now - channel_heard(p->channel) >=
+                   p->options.hang_ms * NS_PER_MS / PROC_HANG_CHECKS) {
+        channel_ping(p->channel);
+    }
 }
 
 static void on_timer(evutil_socket_t fd, short what, void *arg)
 {
     struct proc *p = arg;
     (void)fd, (void)what;
-    if (p->state != PROC_READY || is_hanging(p))
+    if (p->state == PROC_READY)
+        look_after(p);
+    else
         proc_handle(p, PROC_EVENT_DEADLINE);
     if (p->state == PROC_READY || p->state == PROC_KILLED)
         proc_set_timer(p);

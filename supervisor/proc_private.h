@@ -11,7 +11,7 @@
 #define PROC_WHY_SIZE    160
 #define PROC_HOW_SIZE    80
 #define PROC_ROLE_SIZE   16
-#define PROC_HANG_CHECKS 4 /* looks per hang_ms whether a READY process hangs */
+#define PROC_HANG_CHECKS 8 /* looks per hang_ms whether a READY process hangs */
 
 struct proc {
     enum proc_state state;
