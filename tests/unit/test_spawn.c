@@ -340,6 +340,37 @@ static void test_the_child_dies_with_us(void **state)
     close(fds[1]);
 }
 
+/* The supervisor is killed at any moment of its starting workers: between fork,
+ * prctl and exec too. Its orphans become ours, and must all end by themselves. */
+static void test_no_orphan_survives(void **state)
+{
+    enum { N_SUPERVISORS = 60 };
+    int n_orphans = 0;
+    (void)state;
+    assert_int_equal(prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), 0);
+    for (int i = 0; i < N_SUPERVISORS; i++) {
+        pid_t supervisor = fork();
+        assert_true(supervisor >= 0);
+        if (supervisor == 0) {
+            const struct spawn_request request = {.argv = sleeper};
+            struct spawned child;
+            for (int k = 0; k < 200; k++)
+                spawn(&request, &child, NULL);
+            pause();
+        }
+        usleep((useconds_t)(i * 97 % 3000));
+        kill(supervisor, SIGKILL);
+        assert_int_equal(waitpid(supervisor, NULL, 0), supervisor);
+        alarm(PATIENCE_MS / 1000); /* ends the test if one lives on: it would for ever */
+        while (waitpid(-1, NULL, 0) > 0)
+            n_orphans++;
+        alarm(0);
+        assert_int_equal(errno, ECHILD);
+    }
+    print_message("%d orphans of %d supervisors, all gone\n", n_orphans, (int)N_SUPERVISORS);
+    assert_int_equal(prctl(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0), 0);
+}
+
 static void test_no_process_to_be_had(void **state)
 {
     struct spawn_request request = {.argv = sleeper};
@@ -382,6 +413,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_ends),
         cmocka_unit_test(test_kill),
         cmocka_unit_test(test_the_child_dies_with_us),
+        cmocka_unit_test(test_no_orphan_survives),
         cmocka_unit_test(test_no_process_to_be_had),
         cmocka_unit_test(test_program_dir),
     };
