@@ -51,9 +51,11 @@ PROGRAMS := $(BUILD)/canaryd $(BUILD)/canary-worker $(BUILD)/canaryctl
 
 UNIT_TESTS        := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/test_*.c))
 INTEGRATION_TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/integration/test_*.c))
-# A program that the unit tests start as a worker; the rest is linked into each of them.
+# A program that the unit tests start as a worker; of the rest each takes what it names, and
+# so may take the place of what it does not want.
 EVIL_WORKER       := $(BUILD)/tests/support/evil_worker
 TEST_SUPPORT      := $(filter-out $(EVIL_WORKER).o,$(call objects,tests/support/*.c))
+CHAOS             := $(BUILD)/tests/chaos/chaos
 
 .PHONY: all
 all: $(PROGRAMS) ## build the three programs (the default)
@@ -76,9 +78,18 @@ $(BUILD)/tests/all.a: $(ALL_OBJECTS)
 	@mkdir -p $(@D)
 	$(Q)rm -f $@ && ar rcs $@ $^
 
-$(BUILD)/tests/%: $(BUILD)/tests/%.o $(TEST_SUPPORT) $(BUILD)/tests/all.a
+$(BUILD)/tests/support.a: $(TEST_SUPPORT)
+	$(call say,AR,$@)
+	@mkdir -p $(@D)
+	$(Q)rm -f $@ && ar rcs $@ $^
+
+$(BUILD)/tests/%: $(BUILD)/tests/%.o $(BUILD)/tests/support.a $(BUILD)/tests/all.a
 	$(call say,LD,$@)
-	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $< $(TEST_SUPPORT) $(BUILD)/tests/all.a $(LDLIBS) -lcmocka
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
+
+$(CHAOS): $(call objects,tests/chaos/*.c) $(BUILD)/tests/support.a $(BUILD)/tests/all.a
+	$(call say,LD,$@)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
 
 # --- Using it -----------------------------------------------------------------
 
@@ -97,19 +108,23 @@ demo: deps ## install, build, and play the whole workflow against a server of it
 
 # --- Testing it ---------------------------------------------------------------
 
-.PHONY: test check unit integration lint format coverage
+.PHONY: test check unit integration chaos lint format coverage
 test: ## install, build, and run every test
 	@etc/install-deps.sh build test $(if $(filter 1,$(PYTHON)),python)
 	@$(MAKE) --no-print-directory check
 
-check: $(PROGRAMS) $(EVIL_WORKER) $(UNIT_TESTS) $(INTEGRATION_TESTS)
+check: $(PROGRAMS) $(EVIL_WORKER) $(CHAOS) $(UNIT_TESTS) $(INTEGRATION_TESTS)
 	@CANARYD_BUILD=$(BUILD) tests/run.sh $(UNIT_TESTS) $(INTEGRATION_TESTS)
 
 unit: $(PROGRAMS) $(EVIL_WORKER) $(UNIT_TESTS) ## run the unit tests alone
 	@CANARYD_BUILD=$(BUILD) tests/run.sh $(UNIT_TESTS)
 
-integration: $(PROGRAMS) $(INTEGRATION_TESTS) ## run the integration tests alone
+integration: $(PROGRAMS) $(EVIL_WORKER) $(CHAOS) $(INTEGRATION_TESTS) ## run the integration tests alone
 	@CANARYD_BUILD=$(BUILD) tests/run.sh $(INTEGRATION_TESTS)
+
+S ?= 60
+chaos: $(PROGRAMS) $(EVIL_WORKER) $(CHAOS) ## faults under load for S=60 seconds; SEED=n repeats their order
+	@CANARYD_BUILD=$(BUILD) $(CHAOS) --seconds $(S) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 SOURCES := $(wildcard common/*.c proto/*.c judge/*.c supervisor/*.c worker/*.c ctl/*.c)
 TESTS_C := $(wildcard tests/*/*.c)
@@ -154,18 +169,41 @@ coverage: ## line coverage of the tests, by gcov
 
 # --- Installing it ------------------------------------------------------------
 
-.PHONY: install clean help
-install: all ## copy the programs and their files to $(DESTDIR)$(PREFIX)
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/canaryd $(DESTDIR)$(PREFIX)/share/man/man1 \
-	    $(DESTDIR)$(PREFIX)/share/man/man8 $(DESTDIR)$(PREFIX)/lib/systemd/system $(DESTDIR)/etc/canaryd
-	install -m 755 $(PROGRAMS) $(DESTDIR)$(PREFIX)/bin
-	install -m 755 models/export.py models/train.py $(DESTDIR)$(PREFIX)/share/canaryd
-	install -m 644 models/model_v1.json models/model_v2.json models/model_v2.joblib models/FORMAT.md \
-	    $(DESTDIR)$(PREFIX)/share/canaryd
-	install -m 644 docs/man/canaryctl.1 $(DESTDIR)$(PREFIX)/share/man/man1
-	install -m 644 docs/man/canaryd.8 $(DESTDIR)$(PREFIX)/share/man/man8
-	sed 's|@PREFIX@|$(PREFIX)|' etc/canaryd.service >$(DESTDIR)$(PREFIX)/lib/systemd/system/canaryd.service
-	test -e $(DESTDIR)/etc/canaryd/canaryd.json || install -m 644 etc/canaryd.json $(DESTDIR)/etc/canaryd
+# The service's places, as etc/canaryd.service and its socket have them.
+STATE_DIR := /var/lib/canaryd
+MODEL_DIR := $(PREFIX)/share/canaryd/models
+INSTALLED := bin/canaryd bin/canary-worker bin/canaryctl share/man/man1/canaryctl.1 \
+    share/man/man8/canaryd.8 lib/systemd/system/canaryd.service lib/systemd/system/canaryd.socket \
+    lib/sysusers.d/canaryd.conf \
+    $(addprefix share/canaryd/,export.py train.py FORMAT.md)
+SERVICE_SETTINGS := sed 's|"model_dir": "models"|"model_dir": "$(MODEL_DIR)"|; \
+    s|"state_dir": ""|"state_dir": "$(STATE_DIR)"|; s|"runtime_dir": ""|"runtime_dir": "/run/canaryd"|'
+
+.PHONY: install uninstall clean help
+install: all ## copy programs, man pages, units, models and settings to $(DESTDIR)$(PREFIX)
+	$(Q)install -d $(addprefix $(DESTDIR)$(PREFIX)/,bin share/canaryd share/man/man1 share/man/man8 \
+	    lib/systemd/system lib/sysusers.d) $(DESTDIR)/etc/canaryd $(DESTDIR)$(MODEL_DIR)
+	$(Q)install -m 755 $(PROGRAMS) $(DESTDIR)$(PREFIX)/bin
+	$(Q)install -m 755 models/export.py models/train.py $(DESTDIR)$(PREFIX)/share/canaryd
+	$(Q)install -m 644 models/FORMAT.md $(DESTDIR)$(PREFIX)/share/canaryd
+	$(Q)install -m 644 docs/man/canaryctl.1 $(DESTDIR)$(PREFIX)/share/man/man1
+	$(Q)install -m 644 docs/man/canaryd.8 $(DESTDIR)$(PREFIX)/share/man/man8
+	$(Q)for unit in canaryd.service canaryd.socket; do \
+	    sed 's|@PREFIX@|$(PREFIX)|' etc/$$unit | \
+	    install -m 644 /dev/stdin $(DESTDIR)$(PREFIX)/lib/systemd/system/$$unit; done
+	$(Q)install -m 644 etc/canaryd.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/canaryd.conf
+	$(Q)for model in model_v1.json model_v2.json model_v2.joblib; do \
+	    test -e $(DESTDIR)$(MODEL_DIR)/$$model || \
+	    install -m 644 models/$$model $(DESTDIR)$(MODEL_DIR); done
+	$(Q)test -e $(DESTDIR)/etc/canaryd/canaryd.json || \
+	    $(SERVICE_SETTINGS) etc/canaryd.json | \
+	    install -m 644 /dev/stdin $(DESTDIR)/etc/canaryd/canaryd.json
+	$(Q)if test -z "$(DESTDIR)" && command -v systemd-sysusers >/dev/null; then \
+	    systemd-sysusers $(PREFIX)/lib/sysusers.d/canaryd.conf; fi
+
+uninstall: ## remove what install put there, except settings, models and state
+	$(Q)rm -f $(addprefix $(DESTDIR)$(PREFIX)/,$(INSTALLED))
+	@echo "  left: $(DESTDIR)/etc/canaryd, $(DESTDIR)$(MODEL_DIR), $(DESTDIR)$(STATE_DIR) and the user canaryd"
 
 clean: ## remove what was built
 	rm -rf build

@@ -49,6 +49,7 @@ void rollout_save(struct rollout *r)
     struct fleet *f = r->rooms.fleet;
     if (fleet_model(f, ROLE_STABLE) == NULL) /* stopping: what was saved stands */
         return;
+    r->save_again = r->candidate.saving || r->promotion.done != NULL;
     store_save(r->rooms.store, describe(r), fleet_model(f, ROLE_STABLE),
                fleet_model(f, ROLE_CANARY), NULL, NULL);
 }
@@ -108,6 +109,8 @@ static void on_candidate_saved(void *arg, const struct err *why)
     } else {
         rollout_handle(r, ROLLOUT_EVENT_CANDIDATE_READY, &(struct occasion){0});
         rollout_answer_candidate(r, NULL);
+        if (r->save_again)
+            rollout_save(r);
     }
 }
 
@@ -394,8 +397,8 @@ static void on_promotion_saved(void *arg, const struct err *why)
             ? rollout_handle(r, ROLLOUT_EVENT_PROMOTE,
                              &(struct occasion){.force = p.force, .promotion = &promotion, .e = &e})
             : err_set(&e, "no-canary", "the canary was rolled back in the meantime");
-    if (rc < 0)
-        rollout_save(r); /* the disk has it as stable, and it is not */
+    if (rc < 0 || r->save_again)
+        rollout_save(r); /* refused: the disk has it as stable, and it is not */
     p.done(p.arg, rc == 0 ? &promotion : NULL, rc == 0 ? NULL : &e);
 }
 

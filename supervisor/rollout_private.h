@@ -51,6 +51,7 @@ struct rollout {
     bool stopping;
     struct load *stable_load;
     const struct saved_state *saved; /* while the start takes it up */
+    bool save_again; /* the last save does not know of one that was under way, and overwrites it */
 };
 
 /* What an event brings along. */

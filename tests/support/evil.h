@@ -42,6 +42,8 @@
  * pid, delay or pings (the output is its pid, the delay it was told, how many
  * PINGs it saw; else the first feature); nopong, badpong (wrong id), twopongs;
  * stubborn: neither QUIT nor the end of the socket ends it.
+ *
+ * A model that begins with "{" is a real one, and served by canary-worker.
  */
 #ifndef CANARYD_TESTS_EVIL_H
 #define CANARYD_TESTS_EVIL_H

@@ -68,23 +68,46 @@ static bool member_is(const cJSON *node, const char *name, const char *value)
     return got != NULL && strcmp(got, value) == 0;
 }
 
+static void copy_member(char *to, size_t size, const cJSON *node, const char *name)
+{
+    const char *text = cJSON_GetStringValue(jsonx_member(node, name));
+    snprintf(to, size, "%s", text != NULL ? text : "");
+}
+
+int status_workers(const struct http_answer *a, struct status_worker workers[STATUS_MAX_PIDS])
+{
+    int n = 0;
+    struct walk w = {.stack = {a->json}, .depth = 1};
+    for (const cJSON *node = walk_next(&w); node != NULL && n < STATUS_MAX_PIDS;
+         node = walk_next(&w)) {
+        struct status_worker *worker = &workers[n];
+        worker->pid = pid_of(node);
+        if (worker->pid == 0)
+            continue;
+        worker->ready = member_is(node, "state", "ready");
+        copy_member(worker->role, sizeof worker->role, node, "role");
+        copy_member(worker->state, sizeof worker->state, node, "state");
+        n++;
+    }
+    return n;
+}
+
 pid_t status_pid(struct server *s, const char *role)
 {
-    struct walk w = {.stack = {status_get(s)->json}, .depth = 1};
-    for (const cJSON *node = walk_next(&w); node != NULL; node = walk_next(&w))
-        if (pid_of(node) != 0 && member_is(node, "role", role) && member_is(node, "state", "ready"))
-            return pid_of(node);
+    struct status_worker workers[STATUS_MAX_PIDS];
+    int n = status_workers(status_get(s), workers);
+    for (int i = 0; i < n; i++)
+        if (workers[i].ready && strcmp(workers[i].role, role) == 0)
+            return workers[i].pid;
     return 0;
 }
 
 int status_pids(struct server *s, pid_t pids[STATUS_MAX_PIDS])
 {
-    int n = 0;
-    struct walk w = {.stack = {status_get(s)->json}, .depth = 1};
-    for (const cJSON *node = walk_next(&w); node != NULL && n < STATUS_MAX_PIDS;
-         node = walk_next(&w))
-        if (pid_of(node) != 0)
-            pids[n++] = pid_of(node);
+    struct status_worker workers[STATUS_MAX_PIDS];
+    int n = status_workers(status_get(s), workers);
+    for (int i = 0; i < n; i++)
+        pids[i] = workers[i].pid;
     return n;
 }
 

@@ -20,6 +20,15 @@ pid_t status_pid(struct server *s, const char *role);
 #define STATUS_MAX_PIDS 16
 int status_pids(struct server *s, pid_t pids[STATUS_MAX_PIDS]);
 
+/* The workers that an answer to GET /admin/status tells of; returns how many. */
+struct status_worker {
+    pid_t pid;
+    char role[16]; /* a retired one keeps its role, and is no longer ready */
+    char state[16];
+    bool ready;
+};
+int status_workers(const struct http_answer *a, struct status_worker workers[STATUS_MAX_PIDS]);
+
 void status_wait_state(struct server *s, const char *state);
 
 /* Waits until a ready worker of the role has another pid than old; returns it. */
