@@ -116,9 +116,10 @@ static const char *why_hanging(const struct proc *p, int64_t now)
     int64_t frame = channel_frame_since(p->channel);
     int64_t silent = channel_silent_since(p->channel);
     int64_t stuck = channel_stuck_since(p->channel);
-    if (frame != 0 && now - frame > hang_ns)
+    bool is_silent = silent != 0 && now - silent > hang_ns;
+    if (frame != 0 && (is_silent || now - frame > hang_ns))
         return "it began a message and did not end it within hang_ms";
-    if (silent != 0 && now - silent > hang_ns)
+    if (is_silent)
         return "it answered nothing within hang_ms";
     if (stuck != 0 && now - stuck > hang_ns / PROC_HANG_CHECKS)
         return "it takes no bytes while more than 8 MiB wait for it";

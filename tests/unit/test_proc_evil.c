@@ -29,7 +29,7 @@
 #define MAX_CALLS 4
 
 /* Limits of a row. A short one is met on purpose, for a long one never. */
-#define SHORT_HANG_MS 160
+#define SHORT_HANG_MS 240
 #define SHORT_TRY_MS  40
 #define PATIENT                                                                                    \
     {                                                                                              \
