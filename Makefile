@@ -169,18 +169,41 @@ coverage: ## line coverage of the tests, by gcov
 
 # --- Installing it ------------------------------------------------------------
 
-.PHONY: install clean help
-install: all ## copy the programs and their files to $(DESTDIR)$(PREFIX)
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/canaryd $(DESTDIR)$(PREFIX)/share/man/man1 \
-	    $(DESTDIR)$(PREFIX)/share/man/man8 $(DESTDIR)$(PREFIX)/lib/systemd/system $(DESTDIR)/etc/canaryd
-	install -m 755 $(PROGRAMS) $(DESTDIR)$(PREFIX)/bin
-	install -m 755 models/export.py models/train.py $(DESTDIR)$(PREFIX)/share/canaryd
-	install -m 644 models/model_v1.json models/model_v2.json models/model_v2.joblib models/FORMAT.md \
-	    $(DESTDIR)$(PREFIX)/share/canaryd
-	install -m 644 docs/man/canaryctl.1 $(DESTDIR)$(PREFIX)/share/man/man1
-	install -m 644 docs/man/canaryd.8 $(DESTDIR)$(PREFIX)/share/man/man8
-	sed 's|@PREFIX@|$(PREFIX)|' etc/canaryd.service >$(DESTDIR)$(PREFIX)/lib/systemd/system/canaryd.service
-	test -e $(DESTDIR)/etc/canaryd/canaryd.json || install -m 644 etc/canaryd.json $(DESTDIR)/etc/canaryd
+# The service's places, as etc/canaryd.service and its socket have them.
+STATE_DIR := /var/lib/canaryd
+MODEL_DIR := $(PREFIX)/share/canaryd/models
+INSTALLED := bin/canaryd bin/canary-worker bin/canaryctl share/man/man1/canaryctl.1 \
+    share/man/man8/canaryd.8 lib/systemd/system/canaryd.service lib/systemd/system/canaryd.socket \
+    lib/sysusers.d/canaryd.conf \
+    $(addprefix share/canaryd/,export.py train.py FORMAT.md)
+SERVICE_SETTINGS := sed 's|"model_dir": "models"|"model_dir": "$(MODEL_DIR)"|; \
+    s|"state_dir": ""|"state_dir": "$(STATE_DIR)"|; s|"runtime_dir": ""|"runtime_dir": "/run/canaryd"|'
+
+.PHONY: install uninstall clean help
+install: all ## copy programs, man pages, units, models and settings to $(DESTDIR)$(PREFIX)
+	$(Q)install -d $(addprefix $(DESTDIR)$(PREFIX)/,bin share/canaryd share/man/man1 share/man/man8 \
+	    lib/systemd/system lib/sysusers.d) $(DESTDIR)/etc/canaryd $(DESTDIR)$(MODEL_DIR)
+	$(Q)install -m 755 $(PROGRAMS) $(DESTDIR)$(PREFIX)/bin
+	$(Q)install -m 755 models/export.py models/train.py $(DESTDIR)$(PREFIX)/share/canaryd
+	$(Q)install -m 644 models/FORMAT.md $(DESTDIR)$(PREFIX)/share/canaryd
+	$(Q)install -m 644 docs/man/canaryctl.1 $(DESTDIR)$(PREFIX)/share/man/man1
+	$(Q)install -m 644 docs/man/canaryd.8 $(DESTDIR)$(PREFIX)/share/man/man8
+	$(Q)for unit in canaryd.service canaryd.socket; do \
+	    sed 's|@PREFIX@|$(PREFIX)|' etc/$$unit | \
+	    install -m 644 /dev/stdin $(DESTDIR)$(PREFIX)/lib/systemd/system/$$unit; done
+	$(Q)install -m 644 etc/canaryd.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/canaryd.conf
+	$(Q)for model in model_v1.json model_v2.json model_v2.joblib; do \
+	    test -e $(DESTDIR)$(MODEL_DIR)/$$model || \
+	    install -m 644 models/$$model $(DESTDIR)$(MODEL_DIR); done
+	$(Q)test -e $(DESTDIR)/etc/canaryd/canaryd.json || \
+	    $(SERVICE_SETTINGS) etc/canaryd.json | \
+	    install -m 644 /dev/stdin $(DESTDIR)/etc/canaryd/canaryd.json
+	$(Q)if test -z "$(DESTDIR)" && command -v systemd-sysusers >/dev/null; then \
+	    systemd-sysusers $(PREFIX)/lib/sysusers.d/canaryd.conf; fi
+
+uninstall: ## remove what install put there, except settings, models and state
+	$(Q)rm -f $(addprefix $(DESTDIR)$(PREFIX)/,$(INSTALLED))
+	@echo "  left: $(DESTDIR)/etc/canaryd, $(DESTDIR)$(MODEL_DIR), $(DESTDIR)$(STATE_DIR) and the user canaryd"
 
 clean: ## remove what was built
 	rm -rf build

@@ -2,7 +2,7 @@
 # Installs what building (and testing, linting, exporting .joblib models) needs
 # and is not there yet: Debian and Ubuntu, as root or through sudo. Elsewhere it
 # says what to install. Does nothing, quickly, when all is there.
-# usage: etc/install-deps.sh build|test|python|lint ...
+# usage: etc/install-deps.sh build|test|python|lint|machine ...
 set -eu
 
 packages_of() {
@@ -12,8 +12,9 @@ packages_of() {
     test) echo libcmocka-dev procps ;;
     python) echo python3 python3-sklearn python3-joblib ;;
     lint) echo clang-format clang-tidy cppcheck ;;
+    machine) echo systemd systemd-container ;; # for tests/integration/test_systemd
     *)
-        echo "install-deps: unknown group '$1'; expected build, test, python or lint" >&2
+        echo "install-deps: unknown group '$1'; expected build, test, python, lint or machine" >&2
         exit 64
         ;;
     esac

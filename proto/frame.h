@@ -32,6 +32,13 @@ ssize_t frame_reader_fill(struct frame_reader *r, int fd);
  * 0: none complete; -1: the length prefix is 0 or above the limit (*n has it). */
 int frame_reader_next(struct frame_reader *r, const uint8_t **payload, size_t *n);
 
+/* Bytes of frames that were not handed out: the beginning of one, once
+ * frame_reader_next has said 0. */
+static inline size_t frame_reader_pending(const struct frame_reader *r)
+{
+    return r->end - r->start;
+}
+
 struct frame_writer {
     uint8_t *bytes;
     size_t start, end, size; /* unsent bytes are bytes[start..end) */

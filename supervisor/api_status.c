@@ -121,6 +121,8 @@ static cJSON *requests_to_json(const struct router_counts *c)
     cJSON_AddNumberToObject(object, "failed", (double)c->n_failed);
     cJSON_AddNumberToObject(object, "retried", (double)c->n_retried);
     cJSON_AddNumberToObject(object, "fallbacks", (double)c->n_fallbacks);
+    cJSON_AddNumberToObject(object, "poison", (double)c->n_poison);
+    cJSON_AddNumberToObject(object, "over_retry_budget", (double)c->n_over_budget);
     cJSON_AddNumberToObject(object, "overloaded", (double)c->n_overloaded);
     return object;
 }

@@ -24,6 +24,15 @@
 #define FIRST_SLOTS 64
 #define SLOT_BITS   24 /* of an id; the other bits are random */
 
+/* Bytes that may wait for a worker. Above the first it must at least be taking
+ * some (channel_stuck_since); the second is what memory we risk for it. */
+#define CROWDED_BYTES   (8UL * 1024 * 1024)
+#define MAX_QUEUE_BYTES (256UL * 1024 * 1024)
+
+/* Reads that empty a socket buffer of any usual size: a worker that goes on
+ * talking cannot hold us in channel_read_rest. */
+#define MAX_REST_READS 256
+
 enum call_state { CALL_FREE, CALL_WAITING, CALL_EXPIRED };
 
 struct call {
@@ -53,9 +62,13 @@ struct channel {
     uint32_t n_slots;
     uint32_t first_free;
     size_t n_waiting;
-    size_t n_owed;
+    size_t n_owed; /* answers, a PONG included */
     int64_t quiet_since_ns;
-    int64_t timer_ns; /* what on_deadline is set for; INT64_MAX: it is not set */
+    int64_t heard_ns;       /* the last complete message, or our birth */
+    int64_t frame_since_ns; /* when the frame that is not complete began; or 0 */
+    int64_t stuck_since_ns; /* since when it has taken no byte of the queue; or 0 */
+    uint64_t ping_id;       /* of the PING without a PONG; or 0 */
+    int64_t timer_ns;       /* what on_deadline is set for; INT64_MAX: it is not set */
     bool broken;
 };
 
@@ -127,12 +140,24 @@ static void complete(struct channel *c, uint32_t i, struct call_result *result)
     c->listener.call_ended(c->listener.arg);
 }
 
+/* One answer more, or one less, is due from the worker. */
+static void owe(struct channel *c, int64_t now)
+{
+    if (c->n_owed++ == 0)
+        c->quiet_since_ns = now;
+}
+
+static void settle(struct channel *c, int64_t now)
+{
+    c->n_owed--;
+    c->quiet_since_ns = now;
+}
+
 static void release_slot(struct channel *c, uint32_t i)
 {
     c->calls[i].state = CALL_FREE;
     c->calls[i].next_free = c->first_free;
     c->first_free = i;
-    c->n_owed--;
 }
 
 static void break_off(struct channel *c, const char *text)
@@ -172,24 +197,47 @@ static void on_answer(struct channel *c, const struct msg *m, int64_t now)
         .n_outputs = m->n_numbers,
         .text = m->text,
     };
-    c->quiet_since_ns = now;
+    settle(c, now);
     if (waiting)
         complete(c, i, &result);
     release_slot(c, i);
+}
+
+static void on_pong(struct channel *c, const struct msg *m, int64_t now)
+{
+    if (c->ping_id == 0 || m->id != c->ping_id) {
+        break_off(c, c->ping_id == 0 ? "it sent a PONG that nobody asked for"
+                                     : "its PONG has not the id of our PING");
+        return;
+    }
+    c->ping_id = 0;
+    settle(c, now);
 }
 
 static void on_payload(struct channel *c, const uint8_t *payload, size_t n, int64_t now)
 {
     struct msg m;
     struct err e = {0};
+    c->heard_ns = now;
     if (codec_decode(c->codec, payload, n, &m, &e) < 0)
         break_off(c, e.text);
     else if (m.type == WIRE_RESULT || m.type == WIRE_FAULT)
         on_answer(c, &m, now);
-    else if (m.type == WIRE_READY || m.type == WIRE_REFUSE || m.type == WIRE_PONG)
+    else if (m.type == WIRE_PONG)
+        on_pong(c, &m, now);
+    else if (m.type == WIRE_READY || m.type == WIRE_REFUSE)
         c->listener.message(c->listener.arg, &m);
     else
         break_off(c, "it sent a message that only the supervisor sends");
+}
+
+/* A frame that began stays known from its first byte to its last. */
+static void note_frame(struct channel *c, bool any_complete, int64_t now)
+{
+    if (frame_reader_pending(&c->in) == 0)
+        c->frame_since_ns = 0;
+    else if (any_complete || c->frame_since_ns == 0)
+        c->frame_since_ns = now;
 }
 
 /* Reads once and handles every complete frame. False when nothing was there,
@@ -207,8 +255,12 @@ static bool read_frames(struct channel *c)
         return false;
     }
     int64_t now = clock_mono_ns(); /* one reading for the batch: they arrived together */
-    while (!c->broken && (more = frame_reader_next(&c->in, &payload, &size)) == 1)
+    bool any_complete = false;
+    while (!c->broken && (more = frame_reader_next(&c->in, &payload, &size)) == 1) {
+        any_complete = true;
         on_payload(c, payload, size, now);
+    }
+    note_frame(c, any_complete, now);
     if (!c->broken && more < 0)
         break_off(c, "it announced a frame of 0 bytes or more than the limit");
     return !c->broken;
@@ -222,12 +274,26 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 
 void channel_read_rest(struct channel *c)
 {
-    while (!c->broken && read_frames(c))
+    for (int i = 0; i < MAX_REST_READS && !c->broken && read_frames(c); i++)
         continue;
+}
+
+static void note_queue(struct channel *c, size_t n_before)
+{
+    size_t n = frame_writer_pending(&c->out);
+    if (n == 0)
+        c->stuck_since_ns = 0;
+    else if (n < n_before || c->stuck_since_ns == 0)
+        c->stuck_since_ns = clock_mono_ns();
+    if (n > MAX_QUEUE_BYTES)
+        break_off(c, "it reads too slowly: more than 256 MiB waited for it");
+    else if (n > 0)
+        event_add(c->on_writable, NULL);
 }
 
 static void flush(struct channel *c)
 {
+    size_t n = frame_writer_pending(&c->out);
     if (c->broken)
         return;
     if (frame_writer_flush(&c->out, c->fd) < 0) {
@@ -236,8 +302,7 @@ static void flush(struct channel *c)
             break_off(c, "it closed its socket");
         return;
     }
-    if (frame_writer_pending(&c->out) > 0)
-        event_add(c->on_writable, NULL);
+    note_queue(c, n);
 }
 
 static void on_flush(evutil_socket_t fd, short what, void *arg)
@@ -268,6 +333,7 @@ struct channel *channel_new(struct event_base *base, int fd,
     struct channel *c = mem_alloc(sizeof *c);
     *c = (struct channel){
         .fd = fd, .listener = *listener, .codec = codec_new(), .timer_ns = INT64_MAX};
+    c->heard_ns = clock_mono_ns();
     frame_reader_init(&c->in, WIRE_MAX_ANSWER_BYTES);
     rng_seed_from_system(&c->rng);
     grow_slots(c);
@@ -281,8 +347,9 @@ struct channel *channel_new(struct event_base *base, int fd,
 
 static void lose_calls(struct channel *c)
 {
+    size_t n_owed = c->n_owed;
     while (c->calls[0].later != 0) {
-        struct call_result result = {.outcome = CALL_LOST};
+        struct call_result result = {.outcome = CALL_LOST, .n_owed = n_owed};
         complete(c, c->calls[0].later, &result);
     }
 }
@@ -322,9 +389,7 @@ void channel_predict(struct channel *c, const double *features, size_t n, uint32
                           .deadline_ns = deadline_ns,
                           .done = done,
                           .arg = arg};
-    if (c->n_owed == 0)
-        c->quiet_since_ns = call->start_ns;
-    c->n_owed++;
+    owe(c, call->start_ns);
     c->n_waiting++;
     link_by_deadline(c, i);
     arm_deadline(c);
@@ -340,6 +405,16 @@ void channel_delay(struct channel *c, double ms)
     schedule_flush(c);
 }
 
+void channel_ping(struct channel *c)
+{
+    if (c->broken || c->ping_id != 0)
+        return;
+    c->ping_id = rng_next(&c->rng) | 1; /* 0 means none */
+    owe(c, clock_mono_ns());
+    codec_put_ping(&c->out, c->ping_id);
+    schedule_flush(c);
+}
+
 void channel_quit(struct channel *c)
 {
     codec_put_quit(&c->out);
@@ -351,7 +426,27 @@ size_t channel_n_in_flight(const struct channel *c)
     return c->n_waiting;
 }
 
+size_t channel_n_owed(const struct channel *c)
+{
+    return c->n_owed;
+}
+
 int64_t channel_silent_since(const struct channel *c)
 {
     return c->n_owed > 0 ? c->quiet_since_ns : 0;
+}
+
+int64_t channel_heard(const struct channel *c)
+{
+    return c->heard_ns;
+}
+
+int64_t channel_frame_since(const struct channel *c)
+{
+    return c->frame_since_ns;
+}
+
+int64_t channel_stuck_since(const struct channel *c)
+{
+    return frame_writer_pending(&c->out) > CROWDED_BYTES ? c->stuck_since_ns : 0;
 }

@@ -33,12 +33,13 @@ struct call_result {
     const double *outputs; /* n_outputs of them, borrowed during the callback; OK only */
     size_t n_outputs;
     const char *text; /* FAULT: the worker's words */
+    size_t n_owed;    /* LOST: answers that the worker owed at its end, this one included */
 };
 
 typedef void call_done(void *arg, const struct call_result *result);
 
 struct channel_listener {
-    /* A message other than an answer: READY, REFUSE, PONG. */
+    /* A message other than an answer: READY, REFUSE. */
     void (*message)(void *arg, const struct msg *m);
     /* The worker closed its end, or broke the protocol (text says how). The
      * owner frees the channel on a later turn of the loop, never from
@@ -63,14 +64,34 @@ void channel_predict(struct channel *c, const double *features, size_t n, uint32
 void channel_delay(struct channel *c, double ms);
 void channel_quit(struct channel *c);
 
-/* Handles what a dead worker left in the socket, up to its end. */
+/* Sends a PING with a random id, unless one waits for its PONG already. The
+ * PONG is owed like any answer, but no call waits for it and no statistics see
+ * it. A PONG with another id, or one that nobody asked for, breaks the
+ * protocol. */
+void channel_ping(struct channel *c);
+
+/* Handles what a dead worker left in the socket, up to its end (of one that
+ * lives and talks on: up to some megabytes). */
 void channel_read_rest(struct channel *c);
 
 /* Calls waiting for an answer. */
 size_t channel_n_in_flight(const struct channel *c);
 
+/* The same and those that timed out: the worker is still busy with them. */
+size_t channel_n_owed(const struct channel *c);
+
 /* Since when the worker has owed an answer and said nothing at all (monotonic),
- * or 0 when it owes none. Calls that timed out still count as owed. */
+ * or 0 when it owes none. Calls that timed out still count as owed, and so does
+ * a PONG. */
 int64_t channel_silent_since(const struct channel *c);
+
+/* When it said its last complete message; the channel's birth before that. */
+int64_t channel_heard(const struct channel *c);
+
+/* When the frame began whose end has not come yet, or 0. */
+int64_t channel_frame_since(const struct channel *c);
+
+/* Since when it has taken nothing although more than 8 MiB wait for it, or 0. */
+int64_t channel_stuck_since(const struct channel *c);
 
 #endif

@@ -23,12 +23,14 @@
 #include "common/mem.h"
 #include "supervisor/modelref.h"
 #include "supervisor/spawn.h"
+#include "supervisor/words.h"
 
 struct exporter {
     struct exporter_listener listener;
     struct exporter_options options;
     char *name;
     struct spawned child;
+    struct words *words;
     int reason_fd; /* our end of the pipe */
     int native_fd; /* memfd that the child writes */
     bool timed_out;
@@ -43,6 +45,7 @@ static void exporter_free(struct exporter *x)
         event_free(x->on_exit);
     if (x->on_deadline != NULL)
         event_free(x->on_deadline);
+    words_free(&x->words);
     fd_close(&x->child.pidfd);
     fd_close(&x->reason_fd);
     fd_close(&x->native_fd);
@@ -78,7 +81,9 @@ static void explain_exit(struct exporter *x, const char *how, struct err *e)
         err_set(e, "worker-start-timeout", "%s: the export was not done within %lld ms", x->name,
                 (long long)x->options.timeout_ms);
     } else {
-        err_set(e, "model-invalid", "%s: the export ended with %s and no reason", x->name, how);
+        const char *last = words_last(x->words);
+        err_set(e, "model-invalid", "%s: the export ended with %s and no reason%s%s", x->name, how,
+                last[0] != '\0' ? "; last words: " : "", last);
     }
 }
 
@@ -113,6 +118,7 @@ static void on_exit_of_child(evutil_socket_t fd, short what, void *arg)
     (void)what;
     if (spawn_reap(fd, how, sizeof how) < 0)
         return;
+    words_read_rest(x->words);
     if (x->cancelled || strcmp(how, "exit status 0") != 0)
         explain_exit(x, how, &e);
     else if (check_result(x, &e) == 0) {
@@ -124,7 +130,7 @@ static void on_exit_of_child(evutil_socket_t fd, short what, void *arg)
     listener.done(listener.arg, native_fd, &e);
 }
 
-static int start_child(struct exporter *x, int pickle_fd, struct err *e)
+static int start_with_output(struct exporter *x, int pickle_fd, int output_fd, struct err *e)
 {
     int pipe_fds[2];
     if (pipe2(pipe_fds, O_CLOEXEC) < 0)
@@ -145,11 +151,27 @@ static int start_child(struct exporter *x, int pickle_fd, struct err *e)
                                 "--source-name",
                                 x->name,
                                 NULL};
-    struct spawn_request request = {
-        .argv = argv, .fds = {pipe_fds[1], pickle_fd, x->native_fd}, .n_fds = 3};
+    struct spawn_request request = {.argv = argv,
+                                    .fds = {pipe_fds[1], pickle_fd, x->native_fd},
+                                    .n_fds = 3,
+                                    .output_fd = output_fd};
     int rc = x->native_fd < 0 ? err_set_errno(e, "spawn-failed", "memfd_create")
                               : spawn(&request, &x->child, e);
     fd_close(&pipe_fds[1]);
+    return rc;
+}
+
+static int start_child(struct exporter *x, struct event_base *base, int pickle_fd, struct err *e)
+{
+    char who[64];
+    int output_fd = -1;
+    x->words = words_new(base, &output_fd);
+    if (x->words == NULL)
+        return err_set_errno(e, "spawn-failed", "pipe");
+    int rc = start_with_output(x, pickle_fd, output_fd, e);
+    fd_close(&output_fd);
+    snprintf(who, sizeof who, "export %d (%.40s)", (int)x->child.pid, x->name);
+    words_set_who(x->words, who);
     return rc;
 }
 
@@ -188,7 +210,7 @@ struct exporter *exporter_start(struct event_base *base, const struct exporter_o
                            .child = {.pidfd = -1},
                            .reason_fd = -1,
                            .native_fd = -1};
-    if (start_child(x, pickle_fd, e) < 0) {
+    if (start_child(x, base, pickle_fd, e) < 0) {
         exporter_free(x);
         return NULL;
     }

@@ -1,81 +1,59 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * A slot per role, a list of retired processes; see fleet.h.
+ * A slot per role, a list of retired seats; see fleet.h.
  */
 #include "supervisor/fleet.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/queue.h>
 
-#include <event2/event.h>
-
 #include "common/clock.h"
-#include "common/log.h"
 #include "common/mem.h"
 #include "supervisor/modelref.h"
 #include "supervisor/proc.h"
+#include "supervisor/seat.h"
 #include "supervisor/settings.h"
 
-#define CRASH_WINDOW_NS   (60 * NS_PER_SEC)
-#define HEALTHY_LIFE_NS   (1 * NS_PER_SEC) /* after so long a death is an accident, not a loop */
-#define FIRST_BACK_OFF_MS 100
-#define MAX_BACK_OFF_MS   10000
-#define MAX_CRASH_LIMIT   1000 /* of the setting crash_limit */
+#define CRASH_WINDOW_NS (60 * NS_PER_SEC)
+#define MAX_CRASH_LIMIT 1000 /* of the setting crash_limit */
 
 static const struct {
     const char *name;
     bool is_restarted;
     bool has_crash_limit;
+    bool waits_for_all; /* it is up when every process is warm, not with the first */
 } roles[N_ROLES] = {
-    [ROLE_STABLE] = {"stable", true, false},
-    [ROLE_CANARY] = {"canary", true, true},
-    [ROLE_CANDIDATE] = {"candidate", false, false},
+    [ROLE_STABLE] = {"stable", true, false, false},
+    [ROLE_CANARY] = {"canary", true, true, false},
+    [ROLE_CANDIDATE] = {"candidate", false, false, true},
 };
 
 struct slot {
     struct fleet *fleet;
     enum role role;
     struct modelref *model; /* NULL: the role is empty */
-    struct proc *proc;      /* NULL between a death and the restart */
-    bool warm;              /* the process takes calls */
-    bool was_up;            /* some process of this model did */
-    bool timed_out;         /* while it was warmed up */
+    struct seat *seats[SETTINGS_MAX_WORKERS];
+    size_t n_seats;
+    size_t turn; /* the seat that comes first among equals */
+    bool was_up; /* some process of this model took calls */
     double delay_ms;
-    int64_t warm_since_ns;
-    int64_t back_off_ms;
     unsigned n_restarts;
     int64_t *deaths_ns; /* a ring of the last MAX_CRASH_LIMIT ones */
     uint64_t n_deaths;
-    struct event *on_restart;
 };
 
 struct retired {
     TAILQ_ENTRY(retired) next;
-    struct proc *proc;
+    struct seat *seat;
 };
 
 struct fleet {
-    struct event_base *base;
-    const struct settings *settings;
-    const char *worker_program;
-    struct board *board;
+    struct seat_means means;
     struct fleet_listener listener;
     struct slot slots[N_ROLES];
     TAILQ_HEAD(retired_list, retired) retired;
-    size_t n_procs;
-    bool stopping;
-};
-
-/* The calls that warm a process up, one after the other over its real channel. */
-struct warm_up {
-    struct proc_call call; /* first: a call is its warm-up */
-    struct fleet *fleet;
-    struct proc *proc;
-    int64_t n_left;
-    size_t n_features;
-    double *zeros;
 };
 
 const char *role_name(enum role role)
@@ -83,222 +61,117 @@ const char *role_name(enum role role)
     return role < N_ROLES ? roles[role].name : "retired";
 }
 
-static struct slot *slot_of(struct fleet *f, const struct proc *p)
+static struct slot *slot_of(struct fleet *f, const struct seat *seat)
 {
     for (int i = 0; i < N_ROLES; i++)
-        if (f->slots[i].proc == p)
-            return &f->slots[i];
+        for (size_t k = 0; k < f->slots[i].n_seats; k++)
+            if (f->slots[i].seats[k] == seat)
+                return &f->slots[i];
     return NULL;
-}
-
-/* --- Starting and warming up ------------------------------------------------*/
-
-static void warm_up_free(struct warm_up *w)
-{
-    free(w->zeros);
-    free(w);
-}
-
-static void come_up(struct slot *s)
-{
-    s->warm = true;
-    s->was_up = true;
-    s->warm_since_ns = clock_mono_ns();
-    proc_reset_counts(s->proc);
-    if (s->delay_ms > 0)
-        proc_delay(s->proc, s->delay_ms);
-    s->fleet->listener.up(s->fleet->listener.arg, s->role);
-}
-
-static void warm_up_next(struct warm_up *w)
-{
-    /* Reading the model and warming up share one deadline. */
-    int64_t deadline = proc_started_ns(w->proc) + w->fleet->settings->start_timeout_ms * NS_PER_MS;
-    w->n_left--;
-    proc_predict(w->proc, &w->call, w->zeros, w->n_features, 1, deadline, false);
-}
-
-/* Zeros may be nothing that the model can answer: a FAULT warms as well. */
-static void on_warmed(struct proc_call *call, const struct call_result *result)
-{
-    struct warm_up *w = (struct warm_up *)call;
-    struct slot *s = slot_of(w->fleet, w->proc);
-    bool alive = s != NULL && result->outcome != CALL_LOST && proc_state(w->proc) == PROC_READY;
-    if (alive && result->outcome == CALL_TIMEOUT) {
-        s->timed_out = true;
-        proc_kill(w->proc, "it was not warm in time");
-        alive = false;
-    }
-    if (alive && w->n_left > 0) {
-        warm_up_next(w);
-        return;
-    }
-    warm_up_free(w);
-    if (alive)
-        come_up(s);
-}
-
-static void on_ready(void *arg, struct proc *p)
-{
-    struct fleet *f = arg;
-    struct slot *s = slot_of(f, p);
-    if (s == NULL)
-        return;
-    if (f->settings->warmup_requests == 0) {
-        come_up(s);
-        return;
-    }
-    struct warm_up *w = mem_alloc(sizeof *w);
-    *w = (struct warm_up){.call.done = on_warmed,
-                          .fleet = f,
-                          .proc = p,
-                          .n_left = f->settings->warmup_requests,
-                          .n_features = proc_n_features(p)};
-    w->zeros = mem_array(w->n_features, sizeof *w->zeros);
-    warm_up_next(w);
 }
 
 static void empty_slot(struct slot *s)
 {
     modelref_free(&s->model);
-    s->proc = NULL;
-    s->warm = s->was_up = s->timed_out = false;
-    s->back_off_ms = 0;
+    s->n_seats = s->turn = 0;
+    s->was_up = false;
     s->n_restarts = 0;
     s->n_deaths = 0;
-    evtimer_del(s->on_restart);
 }
 
-static void fail(struct slot *s, const struct err *why)
+static void retire_seat(struct fleet *f, struct seat *seat, const char *why)
 {
+    struct proc *p = seat_proc(seat);
+    if (p == NULL) {
+        seat_free(&seat);
+        return;
+    }
+    struct retired *r = mem_alloc(sizeof *r);
+    r->seat = seat;
+    TAILQ_INSERT_TAIL(&f->retired, r, next);
+    if (why != NULL)
+        proc_kill(p, why);
+    else
+        proc_drain(p);
+}
+
+/* The role is empty then, and its processes go: why they are killed, or NULL,
+ * and they finish their calls first. */
+static void clear_slot(struct slot *s, const char *why)
+{
+    for (size_t i = 0; i < s->n_seats; i++)
+        retire_seat(s->fleet, s->seats[i], why);
     empty_slot(s);
-    s->fleet->listener.failed(s->fleet->listener.arg, s->role, why);
 }
 
-static void on_dead(void *arg, struct proc *p, const struct obituary *o);
+/* --- News of the seats ------------------------------------------------------*/
 
-static void start_proc(struct slot *s)
+static void on_warm(void *arg, struct seat *seat)
 {
-    struct fleet *f = s->fleet;
-    struct err e = {0};
-    const struct proc_options options = {
-        .base = f->base,
-        .board = f->board,
-        .program = f->worker_program,
-        .role = roles[s->role].name,
-        .start_timeout_ms = f->settings->start_timeout_ms,
-        .hang_ms = f->settings->hang_ms,
-        .drain_ms = f->settings->predict_deadline_ms,
-    };
-    const struct proc_listener up = {.ready = on_ready, .dead = on_dead, .arg = f};
-    s->warm = false;
-    s->proc = proc_start(&options, s->model, &up, &e);
-    if (s->proc != NULL) {
-        f->n_procs++;
+    struct fleet *f = arg;
+    struct slot *s = slot_of(f, seat);
+    assert(s != NULL);
+    if (roles[s->role].waits_for_all && fleet_n_ready(f, s->role) < s->n_seats)
         return;
-    }
-    log_error("%s: %s", roles[s->role].name, e.text);
-    if (s->was_up) { /* out of processes or memory: that may pass */
-        struct timeval later = {.tv_sec = MAX_BACK_OFF_MS / 1000};
-        evtimer_add(s->on_restart, &later);
-        return;
-    }
-    fail(s, &e);
+    s->was_up = true;
+    f->listener.up(f->listener.arg, s->role);
 }
 
-static void on_restart(evutil_socket_t fd, short what, void *arg)
+static bool died_too_often(struct slot *s)
 {
-    struct slot *s = arg;
-    (void)fd, (void)what;
-    if (s->was_up)
-        s->n_restarts++;
-    start_proc(s);
-}
-
-/* The start, too, happens on the next turn: no news from inside fleet_start. */
-static void start_in_ms(struct slot *s, int64_t ms)
-{
-    struct timeval t = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
-    evtimer_add(s->on_restart, &t);
-}
-
-/* --- Deaths -----------------------------------------------------------------*/
-
-static void explain_death(const struct slot *s, const struct obituary *o, struct err *e)
-{
-    if (o->refusal[0] != '\0')
-        err_set(e, "model-invalid", "%.200s: %s", s->model->name, o->refusal);
-    else if (o->start_timed_out || s->timed_out)
-        err_set(e, "worker-start-timeout", "%.200s: the worker was not ready within %lld ms",
-                s->model->name, (long long)s->fleet->settings->start_timeout_ms);
-    else /* why is ours, or only that the socket was closed: how says more then */
-        err_set(e, "model-invalid", "%.200s: the worker ended before it took calls: %s%s%s",
-                s->model->name, o->how, o->why[0] != '\0' ? "; " : "", o->why);
-}
-
-static bool died_too_often(struct slot *s, int64_t now)
-{
-    uint64_t limit = (uint64_t)s->fleet->settings->crash_limit;
+    int64_t now = clock_mono_ns();
+    uint64_t limit = (uint64_t)s->fleet->means.settings->crash_limit;
     s->deaths_ns[s->n_deaths++ % MAX_CRASH_LIMIT] = now;
     if (!roles[s->role].has_crash_limit || s->n_deaths < limit)
         return false;
     return now - s->deaths_ns[(s->n_deaths - limit) % MAX_CRASH_LIMIT] <= CRASH_WINDOW_NS;
 }
 
-static void restart_later(struct slot *s, int64_t now)
-{
-    if (s->warm && now - s->warm_since_ns >= HEALTHY_LIFE_NS)
-        s->back_off_ms = 0;
-    start_in_ms(s, s->back_off_ms);
-    s->back_off_ms = s->back_off_ms == 0 ? FIRST_BACK_OFF_MS : s->back_off_ms * 2;
-    if (s->back_off_ms > MAX_BACK_OFF_MS)
-        s->back_off_ms = MAX_BACK_OFF_MS;
-}
-
-static void lose_proc(struct slot *s, const struct obituary *o)
+static void give_up(struct slot *s, const char *how)
 {
     struct fleet *f = s->fleet;
-    struct err why = {0};
-    int64_t now = clock_mono_ns();
-    s->proc = NULL;
-    if (f->stopping) {
-        empty_slot(s);
-    } else if (!s->was_up || !roles[s->role].is_restarted) {
-        explain_death(s, o, &why);
-        fail(s, &why);
-    } else if (died_too_often(s, now)) {
-        char text[200];
-        snprintf(text, sizeof text, "%.60s died %lld times within 60 s, the last time with %s",
-                 s->model->version, (long long)f->settings->crash_limit, o->how);
-        empty_slot(s);
-        f->listener.gave_up(f->listener.arg, s->role, text);
+    char text[200];
+    snprintf(text, sizeof text, "%.60s died %lld times within 60 s, the last time with %s",
+             s->model->version, (long long)f->means.settings->crash_limit, how);
+    clear_slot(s, "its version died too often");
+    f->listener.gave_up(f->listener.arg, s->role, text);
+}
+
+static void lose_proc(struct slot *s, struct seat *seat, const char *how, const struct err *why)
+{
+    struct fleet *f = s->fleet;
+    if (!s->was_up || !roles[s->role].is_restarted) {
+        clear_slot(s, "another process of its version failed");
+        f->listener.failed(f->listener.arg, s->role, why);
+    } else if (how != NULL && died_too_often(s)) { /* NULL: no memory or no room, that may pass */
+        give_up(s, how);
     } else {
-        restart_later(s, now);
-        s->warm = false;
+        s->n_restarts++;
+        seat_restart(seat);
     }
 }
 
-static void forget_retired(struct fleet *f, const struct proc *p)
+static void forget_retired(struct fleet *f, struct seat *seat)
 {
     struct retired *r;
     TAILQ_FOREACH(r, &f->retired, next) {
-        if (r->proc == p) {
+        if (r->seat == seat) {
             TAILQ_REMOVE(&f->retired, r, next);
+            seat_free(&r->seat);
             free(r);
             return;
         }
     }
 }
 
-static void on_dead(void *arg, struct proc *p, const struct obituary *o)
+static void on_vacant(void *arg, struct seat *seat, const char *how, const struct err *why)
 {
     struct fleet *f = arg;
-    struct slot *s = slot_of(f, p);
-    f->n_procs--;
+    struct slot *s = slot_of(f, seat);
     if (s != NULL)
-        lose_proc(s, o);
+        lose_proc(s, seat, how, why);
     else
-        forget_retired(f, p);
+        forget_retired(f, seat);
     f->listener.buried(f->listener.arg);
 }
 
@@ -309,17 +182,16 @@ struct fleet *fleet_new(struct event_base *base, const struct settings *settings
                         const struct fleet_listener *listener)
 {
     struct fleet *f = mem_alloc(sizeof *f);
-    *f = (struct fleet){.base = base,
-                        .settings = settings,
-                        .worker_program = worker_program,
-                        .board = board,
+    *f = (struct fleet){.means = {.base = base,
+                                  .settings = settings,
+                                  .worker_program = worker_program,
+                                  .board = board},
                         .listener = *listener};
     TAILQ_INIT(&f->retired);
     for (int i = 0; i < N_ROLES; i++) {
         struct slot *s = &f->slots[i];
         *s = (struct slot){.fleet = f, .role = (enum role)i};
         s->deaths_ns = mem_array(MAX_CRASH_LIMIT, sizeof *s->deaths_ns);
-        s->on_restart = evtimer_new(base, on_restart, s);
     }
     return f;
 }
@@ -330,10 +202,9 @@ void fleet_free(struct fleet **handle)
     if (f == NULL)
         return;
     *handle = NULL;
-    assert(f->n_procs == 0);
+    assert(fleet_n_procs(f) == 0);
     for (int i = 0; i < N_ROLES; i++) {
-        empty_slot(&f->slots[i]);
-        event_free(f->slots[i].on_restart);
+        clear_slot(&f->slots[i], NULL);
         free(f->slots[i].deaths_ns);
     }
     free(f);
@@ -341,21 +212,69 @@ void fleet_free(struct fleet **handle)
 
 void fleet_set_settings(struct fleet *f, const struct settings *settings)
 {
-    f->settings = settings;
+    f->means.settings = settings;
 }
 
 void fleet_start(struct fleet *f, enum role role, struct modelref *model)
 {
+    const struct seat_listener news = {.warm = on_warm, .vacant = on_vacant, .arg = f};
     struct slot *s = &f->slots[role];
     assert(s->model == NULL);
     s->model = modelref_keep(model);
-    start_in_ms(s, 0);
+    s->n_seats = (size_t)f->means.settings->workers_per_version;
+    for (size_t i = 0; i < s->n_seats; i++) {
+        s->seats[i] = seat_new(&f->means, model, roles[role].name, &news);
+        seat_set_delay(s->seats[i], s->delay_ms);
+    }
+}
+
+struct proc *fleet_pick(struct fleet *f, enum role role, const struct proc *but)
+{
+    struct slot *s = &f->slots[role];
+    struct proc *best = NULL;
+    size_t least = 0, turn = 0;
+    for (size_t i = 0; i < s->n_seats; i++) {
+        size_t k = (s->turn + i) % s->n_seats;
+        struct proc *p = seat_ready(s->seats[k]);
+        if (p == NULL || p == but || proc_is_held(p))
+            continue;
+        size_t n = proc_counts(p).n_owed;
+        if (best == NULL || n < least) {
+            best = p;
+            least = n;
+            turn = k + 1;
+        }
+    }
+    if (best != NULL)
+        s->turn = turn;
+    return best;
 }
 
 struct proc *fleet_ready(const struct fleet *f, enum role role)
 {
     const struct slot *s = &f->slots[role];
-    return s->warm && proc_state(s->proc) == PROC_READY ? s->proc : NULL;
+    for (size_t i = 0; i < s->n_seats; i++)
+        if (seat_ready(s->seats[i]) != NULL)
+            return seat_ready(s->seats[i]);
+    return NULL;
+}
+
+size_t fleet_n_ready(const struct fleet *f, enum role role)
+{
+    const struct slot *s = &f->slots[role];
+    size_t n = 0;
+    for (size_t i = 0; i < s->n_seats; i++)
+        n += seat_ready(s->seats[i]) != NULL;
+    return n;
+}
+
+bool fleet_is_holding(const struct fleet *f, enum role role)
+{
+    const struct slot *s = &f->slots[role];
+    for (size_t i = 0; i < s->n_seats; i++)
+        if (seat_ready(s->seats[i]) != NULL && proc_is_held(seat_ready(s->seats[i])))
+            return true;
+    return false;
 }
 
 struct modelref *fleet_model(const struct fleet *f, enum role role)
@@ -369,63 +288,38 @@ void fleet_move(struct fleet *f, enum role from, enum role to)
     struct slot *b = &f->slots[to];
     assert(a->model != NULL && b->model == NULL);
     b->model = modelref_keep(a->model);
-    b->proc = a->proc;
-    b->warm = a->warm;
     b->was_up = a->was_up;
-    b->warm_since_ns = a->warm_since_ns;
-    if (b->proc == NULL) /* between a death and its restart */
-        start_in_ms(b, 0);
-    else
-        proc_set_role(b->proc, roles[to].name);
-    if (b->proc != NULL && a->delay_ms != b->delay_ms)
-        proc_delay(b->proc, b->delay_ms);
-    empty_slot(a);
-}
-
-/* Takes the process out of its role; the role is empty then. */
-static struct proc *take_out(struct slot *s)
-{
-    struct proc *p = s->proc;
-    empty_slot(s);
-    if (p != NULL) {
-        struct retired *r = mem_alloc(sizeof *r);
-        r->proc = p;
-        TAILQ_INSERT_TAIL(&s->fleet->retired, r, next);
+    b->n_seats = a->n_seats;
+    for (size_t i = 0; i < a->n_seats; i++) {
+        b->seats[i] = a->seats[i];
+        seat_set_role(b->seats[i], roles[to].name);
+        seat_set_delay(b->seats[i], b->delay_ms);
     }
-    return p;
+    empty_slot(a);
 }
 
 void fleet_retire(struct fleet *f, enum role role)
 {
-    struct proc *p = take_out(&f->slots[role]);
-    if (p != NULL)
-        proc_drain(p);
+    clear_slot(&f->slots[role], NULL);
 }
 
 void fleet_kill(struct fleet *f, enum role role, const char *why)
 {
-    struct proc *p = take_out(&f->slots[role]);
-    if (p != NULL)
-        proc_kill(p, why);
+    clear_slot(&f->slots[role], why);
 }
 
 void fleet_set_delay(struct fleet *f, enum role role, double ms)
 {
     struct slot *s = &f->slots[role];
     s->delay_ms = ms;
-    if (fleet_ready(f, role) != NULL)
-        proc_delay(s->proc, ms);
+    for (size_t i = 0; i < s->n_seats; i++)
+        seat_set_delay(s->seats[i], ms);
 }
 
 void fleet_stop(struct fleet *f)
 {
-    f->stopping = true;
-    for (int i = 0; i < N_ROLES; i++) {
-        if (f->slots[i].proc != NULL)
-            fleet_retire(f, (enum role)i);
-        else
-            empty_slot(&f->slots[i]);
-    }
+    for (int i = 0; i < N_ROLES; i++)
+        fleet_retire(f, (enum role)i);
 }
 
 void fleet_kill_all(struct fleet *f)
@@ -433,12 +327,21 @@ void fleet_kill_all(struct fleet *f)
     struct retired *r;
     fleet_stop(f);
     TAILQ_FOREACH(r, &f->retired, next)
-        proc_kill(r->proc, "the supervisor stops");
+        proc_kill(seat_proc(r->seat), "the supervisor stops");
+}
+
+static void count(void *arg, enum role role, const struct proc *p)
+{
+    size_t *n = arg;
+    (void)role, (void)p;
+    ++*n;
 }
 
 size_t fleet_n_procs(const struct fleet *f)
 {
-    return f->n_procs;
+    size_t n = 0;
+    fleet_each(f, count, &n);
+    return n;
 }
 
 void fleet_each(const struct fleet *f, void (*see)(void *arg, enum role role, const struct proc *p),
@@ -446,10 +349,11 @@ void fleet_each(const struct fleet *f, void (*see)(void *arg, enum role role, co
 {
     const struct retired *r;
     for (int i = 0; i < N_ROLES; i++)
-        if (f->slots[i].proc != NULL)
-            see(arg, (enum role)i, f->slots[i].proc);
+        for (size_t k = 0; k < f->slots[i].n_seats; k++)
+            if (seat_proc(f->slots[i].seats[k]) != NULL)
+                see(arg, (enum role)i, seat_proc(f->slots[i].seats[k]));
     TAILQ_FOREACH(r, &f->retired, next)
-        see(arg, N_ROLES, r->proc);
+        see(arg, N_ROLES, seat_proc(r->seat));
 }
 
 unsigned fleet_n_restarts(const struct fleet *f, enum role role)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Which process plays which role. The fleet starts processes, warms them up,
- * restarts those that die (with a growing delay), moves them from role to role
- * and sees the retired ones off. What a role means is a row of a table.
+ * Which processes play which role: workers_per_version of them, all of one
+ * model. The fleet starts and warms them, restarts those that die (with a
+ * growing delay), moves them from role to role and sees the retired ones off.
+ * What a role means is a row of a table.
  */
 #ifndef CANARYD_FLEET_H
 #define CANARYD_FLEET_H
@@ -30,12 +31,13 @@ enum role {
 const char *role_name(enum role role);
 
 struct fleet_listener {
-    /* The role's process is ready and warm: for the first time or again. */
+    /* A process of the role is ready and warm, for the first time or again; of a
+     * candidate: every one is. */
     void (*up)(void *arg, enum role role);
-    /* The role's first process did not get so far ("model-invalid",
+    /* A process ended before the role was up ("model-invalid",
      * "worker-start-timeout", "spawn-failed"); the role is empty now. */
     void (*failed)(void *arg, enum role role, const struct err *why);
-    /* It died too often within a minute; the role is empty now. */
+    /* Its processes died too often within a minute; the role is empty now. */
     void (*gave_up)(void *arg, enum role role, const char *why);
     /* A process has gone, whatever its role was. */
     void (*buried)(void *arg);
@@ -49,17 +51,25 @@ struct fleet *fleet_new(struct event_base *base, const struct settings *settings
 void fleet_free(struct fleet **f); /* no process may be left */
 void fleet_set_settings(struct fleet *f, const struct settings *settings);
 
-/* Starts the model in an empty role and keeps a reference to it. News come
- * through the listener, never from inside this call. */
+/* Starts the model in an empty role, in workers_per_version processes, and keeps
+ * a reference to it. News come through the listener, never from inside this call. */
 void fleet_start(struct fleet *f, enum role role, struct modelref *model);
 
-/* The process that takes calls for the role, or NULL while there is none. */
+/* A process that takes calls for the role, or NULL while there is none. */
 struct proc *fleet_ready(const struct fleet *f, enum role role);
+
+/* How many do, and whether one of them is held (see proc_hold). */
+size_t fleet_n_ready(const struct fleet *f, enum role role);
+bool fleet_is_holding(const struct fleet *f, enum role role);
+
+/* The one to ask next: the least busy of them, by the answers that it owes, in
+ * turn among equals; none that is held. but: not this one; may be NULL. */
+struct proc *fleet_pick(struct fleet *f, enum role role, const struct proc *but);
 
 /* The role's model, or NULL when the role is empty. Borrowed. */
 struct modelref *fleet_model(const struct fleet *f, enum role role);
 
-/* The process of from (and its model) plays to, which must be empty. */
+/* The processes of from (and their model) play to, which must be empty. */
 void fleet_move(struct fleet *f, enum role from, enum role to);
 
 void fleet_retire(struct fleet *f, enum role role);                /* finishes its calls */
@@ -76,6 +86,6 @@ size_t fleet_n_procs(const struct fleet *f);
 /* Calls see for every process, retired ones (role N_ROLES) included. */
 void fleet_each(const struct fleet *f, void (*see)(void *arg, enum role role, const struct proc *p),
                 void *arg);
-unsigned fleet_n_restarts(const struct fleet *f, enum role role);
+unsigned fleet_n_restarts(const struct fleet *f, enum role role); /* of all its processes */
 
 #endif

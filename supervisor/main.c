@@ -43,6 +43,7 @@
 #define QUIET_MS           100   /* without a request before a drained server goes */
 #define DRAIN_LOOK_US      20000 /* between looks whether it is drained */
 #define STOP_MS            3000  /* for workers that were asked to go */
+#define SLACK_MS           5000  /* that systemd waits beyond our own deadlines */
 
 enum { SIGNAL_HUP, SIGNAL_TERM, SIGNAL_INT, SIGNAL_QUIT, N_SIGNALS };
 
@@ -302,7 +303,7 @@ static void start_draining(struct canaryd *d)
     const struct timeval every = {.tv_usec = DRAIN_LOOK_US};
     d->draining = true;
     d->drain_began_ns = clock_mono_ns();
-    notify_stopping(d->notify);
+    notify_stopping(d->notify, d->settings->drain_timeout_ms + STOP_MS + SLACK_MS);
     api_status_stop(d->api_status);
     gateway_drain(d->gateway);
     rollout_stop(d->rollout);
@@ -349,17 +350,28 @@ static int exit_status_of(const struct err *e)
     return EX_CANTCREAT;
 }
 
+/* A passed socket wins: under systemd the address is canaryd.socket's. */
+static void take_socket(struct canaryd *d)
+{
+    struct err e = {0};
+    int rc = notify_listen_fd(&d->listen_fd, &e);
+    bool passed = d->listen_fd >= 0;
+    if (rc == 0 && !passed)
+        d->listen_fd = listen_on(d->settings->listen, &e);
+    if (d->listen_fd < 0 || listen_address(d->listen_fd, d->address) < 0)
+        fatal(exit_status_of(&e), "%s", e.text);
+    if (passed && strcmp(d->settings->listen, d->address) != 0)
+        log_warn("listen: %s is not used; the socket that was passed (LISTEN_FDS) has %s",
+                 d->settings->listen, d->address);
+}
+
 static void open_files(struct canaryd *d)
 {
     struct err e = {0};
     d->journal = journal_open(d->places->state_dir, d->chores, &e);
     if (d->journal == NULL || dir_create(d->places->runtime_dir, 0750, &e) < 0)
         fatal(exit_status_of(&e), "%s", e.text);
-    d->listen_fd = notify_listen_fd();
-    if (d->listen_fd < 0)
-        d->listen_fd = listen_on(d->settings->listen, &e);
-    if (d->listen_fd < 0 || listen_address(d->listen_fd, d->address) < 0)
-        fatal(exit_status_of(&e), "%s", e.text);
+    take_socket(d);
     d->store = store_new(d->places->state_dir, d->chores);
     if (store_load(d->store, &d->saved, &e) < 0)
         fatal(EX_CONFIG, "%s", e.text);
@@ -398,6 +410,8 @@ static void build_rooms(struct canaryd *d)
     const struct rollout_listener rollout_news = {
         .serving = on_serving, .hopeless = on_hopeless, .changed = on_rollout_changed, .arg = d};
     d->notify = notify_new(d->base);
+    /* The stable model may have to be exported first, with a deadline of its own. */
+    notify_starting(d->notify, 2 * d->settings->start_timeout_ms + SLACK_MS);
     d->loader = loader_new(d->base, d->chores);
     d->fleet = fleet_new(d->base, d->settings, d->places->worker_program, d->board, &fleet_news);
     d->router = router_new(d->base, d->fleet, d->settings, &router_news);

@@ -4,8 +4,10 @@
  */
 #include "supervisor/notify.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -23,6 +25,7 @@
 #include "common/mem.h"
 
 #define FIRST_LISTEN_FD 3
+#define MAX_LISTEN_FDS  64
 
 struct notify {
     int fd; /* -1: nobody listens */
@@ -96,18 +99,38 @@ void notify_free(struct notify **n)
     *n = NULL;
 }
 
-void notify_ready(struct notify *n, const char *status)
+/* A status is one line: a model's name shall not be able to say more. */
+static void say_with_status(const struct notify *n, const char *first, const char *status)
 {
     char text[256];
-    snprintf(text, sizeof text, "READY=1\nSTATUS=%s", status);
+    int start = snprintf(text, sizeof text, "%sSTATUS=", first);
+    snprintf(text + start, sizeof text - (size_t)start, "%s", status);
+    for (char *p = text + start; *p != '\0'; p++)
+        if (iscntrl((unsigned char)*p))
+            *p = '?';
     say(n, text);
+}
+
+static void say_within(const struct notify *n, const char *what, int64_t ms)
+{
+    char text[128];
+    snprintf(text, sizeof text, "%s\nEXTEND_TIMEOUT_USEC=%lld", what, (long long)ms * 1000);
+    say(n, text);
+}
+
+void notify_starting(struct notify *n, int64_t within_ms)
+{
+    say_within(n, "STATUS=loading", within_ms);
+}
+
+void notify_ready(struct notify *n, const char *status)
+{
+    say_with_status(n, "READY=1\n", status);
 }
 
 void notify_status(struct notify *n, const char *status)
 {
-    char text[256];
-    snprintf(text, sizeof text, "STATUS=%s", status);
-    say(n, text);
+    say_with_status(n, "", status);
 }
 
 void notify_reloading(struct notify *n)
@@ -118,18 +141,59 @@ void notify_reloading(struct notify *n)
     say(n, text);
 }
 
-void notify_stopping(struct notify *n)
+void notify_stopping(struct notify *n, int64_t within_ms)
 {
-    say(n, "STOPPING=1\nSTATUS=draining");
+    say_within(n, "STOPPING=1\nSTATUS=draining", within_ms);
 }
 
-int notify_listen_fd(void)
+/* --- The socket that was passed ---------------------------------------------*/
+
+static int n_passed(void)
 {
     const char *pid = getenv("LISTEN_PID");
     const char *n = getenv("LISTEN_FDS");
-    if (pid == NULL || n == NULL || strtoll(pid, NULL, 10) != getpid() || strtol(n, NULL, 10) < 1)
-        return -1;
-    fcntl(FIRST_LISTEN_FD, F_SETFD, FD_CLOEXEC);
-    fd_set_nonblock(FIRST_LISTEN_FD);
-    return FIRST_LISTEN_FD;
+    if (pid == NULL || n == NULL || strtoll(pid, NULL, 10) != getpid())
+        return 0;
+    long count = strtol(n, NULL, 10);
+    return count < 0 ? 0 : (int)(count < MAX_LISTEN_FDS ? count : MAX_LISTEN_FDS);
+}
+
+/* The place of name in a list separated by ':'; 0 when it is not there. */
+static int place_of(const char *name, const char *list)
+{
+    for (int i = 0; list != NULL && *list != '\0'; i++) {
+        size_t n = strcspn(list, ":");
+        if (n == strlen(name) && strncmp(list, name, n) == 0)
+            return i;
+        list += n + (list[n] == ':');
+    }
+    return 0;
+}
+
+static bool is_option(int fd, int option, int wanted)
+{
+    int value = 0;
+    socklen_t size = sizeof value;
+    return getsockopt(fd, SOL_SOCKET, option, &value, &size) == 0 && value == wanted;
+}
+
+int notify_listen_fd(int *fd, struct err *e)
+{
+    int n = n_passed();
+    int place = place_of("http", getenv("LISTEN_FDNAMES"));
+    int chosen = FIRST_LISTEN_FD + (place < n ? place : 0);
+    unsetenv("LISTEN_PID");
+    unsetenv("LISTEN_FDS");
+    unsetenv("LISTEN_FDNAMES");
+    for (int i = 0; i < n; i++)
+        fcntl(FIRST_LISTEN_FD + i, F_SETFD, FD_CLOEXEC);
+    if (n > 1)
+        log_warn("%d sockets were passed (LISTEN_FDS); only one is served", n);
+    if (n > 0 && (!is_option(chosen, SO_TYPE, SOCK_STREAM) || !is_option(chosen, SO_ACCEPTCONN, 1)))
+        return err_set(e, "cannot-listen",
+                       "LISTEN_FDS: descriptor %d is not a listening stream socket", chosen);
+    *fd = n > 0 ? chosen : -1;
+    if (n > 0)
+        fd_set_nonblock(chosen);
+    return 0;
 }

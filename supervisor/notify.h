@@ -6,6 +6,10 @@
 #ifndef CANARYD_NOTIFY_H
 #define CANARYD_NOTIFY_H
 
+#include <stdint.h>
+
+#include "common/err.h"
+
 struct event_base;
 struct notify;
 
@@ -13,13 +17,18 @@ struct notify;
 struct notify *notify_new(struct event_base *base);
 void notify_free(struct notify **n);
 
+/* Loading may take so long: systemd shall wait, whatever its TimeoutStartSec. */
+void notify_starting(struct notify *n, int64_t within_ms);
 void notify_ready(struct notify *n, const char *status);
 void notify_status(struct notify *n, const char *status);
-void notify_reloading(struct notify *n); /* follow with notify_ready */
-void notify_stopping(struct notify *n);
+void notify_reloading(struct notify *n);                   /* follow with notify_ready */
+void notify_stopping(struct notify *n, int64_t within_ms); /* and TimeoutStopSec */
 
-/* The first socket that was passed by socket activation (sd_listen_fds(3)),
- * close-on-exec and non-blocking, or -1. */
-int notify_listen_fd(void);
+/* The socket that was passed by socket activation (sd_listen_fds(3)): the one
+ * named "http" (FileDescriptorName=), else the first. *fd becomes it,
+ * close-on-exec and non-blocking, or -1 when none was passed. Returns -1 with
+ * err "cannot-listen" when it is no listening stream socket. Forgets the
+ * variables: a second call finds none. */
+int notify_listen_fd(int *fd, struct err *e);
 
 #endif

@@ -17,13 +17,16 @@
 
 #define PATH_SIZE 4096
 
-/* setting, or the directory that systemd made for us, or one beneath here. */
+/* setting, or the directory that systemd made for us (the first where there are
+ * several, separated by ':' as in systemd.exec(5)), or one beneath here. */
 static char *choose_dir(const char *setting, const char *variable, const char *fallback)
 {
     const char *from_systemd = getenv(variable);
     if (setting[0] != '\0')
         return mem_strdup(setting);
-    return mem_strdup(from_systemd != NULL && from_systemd[0] == '/' ? from_systemd : fallback);
+    if (from_systemd == NULL || from_systemd[0] != '/')
+        return mem_strdup(fallback);
+    return mem_printf("%.*s", (int)strcspn(from_systemd, ":"), from_systemd);
 }
 
 static char *choose_worker(const char *setting, const char *dir)

@@ -17,6 +17,7 @@
 #include "common/mem.h"
 #include "supervisor/modelref.h"
 #include "supervisor/proc_private.h"
+#include "supervisor/words.h"
 
 /* --- The board --------------------------------------------------------------*/
 
@@ -106,18 +107,48 @@ static void on_call_ended(void *arg)
         proc_handle(p, PROC_EVENT_IDLE);
 }
 
-/* READY's timer comes PROC_HANG_CHECKS times in hang_ms and only looks. */
-static bool is_hanging(const struct proc *p)
+/* Why a READY process counts as hanging, or NULL. A frame gets hang_ms as well,
+ * from its first byte: it holds at most 64 KiB, which a worker writes at once.
+ * try_deadline_ms would be too short, for a call that times out is no breach. */
+static const char *why_hanging(const struct proc *p, int64_t now)
 {
-    int64_t since = channel_silent_since(p->channel);
-    return since != 0 && clock_mono_ns() - since > p->options.hang_ms * NS_PER_MS;
+    const int64_t hang_ns = p->options.hang_ms * NS_PER_MS;
+    int64_t frame = channel_frame_since(p->channel);
+    int64_t silent = channel_silent_since(p->channel);
+    int64_t stuck = channel_stuck_since(p->channel);
+    if (frame != 0 && now - frame > hang_ns)
+        return "it began a message and did not end it within hang_ms";
+    if (silent != 0 && now - silent > hang_ns)
+        return "it answered nothing within hang_ms";
+    if (stuck != 0 && now - stuck > hang_ns / PROC_HANG_CHECKS)
+        return "it takes no bytes while more than 8 MiB wait for it";
+    return NULL;
+}
+
+/* READY's timer comes PROC_HANG_CHECKS times in hang_ms and looks. A process
+ * that owes nothing and was silent between two looks is asked: it is found out
+ * hang_ms later if it was stopped. */
+static void look_after(struct proc *p)
+{
+    int64_t now = clock_mono_ns();
+    const char *why = why_hanging(p, now);
+    if (why != NULL) {
+        proc_say_why(p, why);
+        proc_handle(p, PROC_EVENT_DEADLINE);
+    } else if (channel_silent_since(p->channel) == 0 &&
+               now - channel_heard(p->channel) >=
+                   p->options.hang_ms * NS_PER_MS / PROC_HANG_CHECKS) {
+        channel_ping(p->channel);
+    }
 }
 
 static void on_timer(evutil_socket_t fd, short what, void *arg)
 {
     struct proc *p = arg;
     (void)fd, (void)what;
-    if (p->state != PROC_READY || is_hanging(p))
+    if (p->state == PROC_READY)
+        look_after(p);
+    else
         proc_handle(p, PROC_EVENT_DEADLINE);
     if (p->state == PROC_READY || p->state == PROC_KILLED)
         proc_set_timer(p);
@@ -134,6 +165,7 @@ static void on_exit_of_child(evutil_socket_t fd, short what, void *arg)
      * need not be asked for again. */
     if (p->channel != NULL)
         channel_read_rest(p->channel);
+    words_read_rest(p->words);
     proc_handle(p, PROC_EVENT_REAPED);
 }
 
@@ -144,6 +176,7 @@ static void proc_free(struct proc *p)
     event_free(p->on_exit);
     event_free(p->on_timer);
     event_free(p->on_sweep);
+    words_free(&p->words);
     fd_close(&p->child.pidfd);
     modelref_free(&p->model);
     free(p);
@@ -151,10 +184,12 @@ static void proc_free(struct proc *p)
 
 static void log_obituary(const struct proc *p)
 {
-    char *text =
-        mem_printf("worker %d (%s, %s) ended: %s%s%s%s%s; %zu calls in flight", (int)p->child.pid,
-                   p->role, p->model->version, p->how, p->why[0] != '\0' ? "; " : "", p->why,
-                   p->refusal[0] != '\0' ? "; it said: " : "", p->refusal, p->n_lost);
+    const char *last = words_last(p->words);
+    char *text = mem_printf("worker %d (%s, %s) ended: %s%s%s%s%s%s%s; %zu calls in flight",
+                            (int)p->child.pid, p->role, p->model->version, p->how,
+                            p->why[0] != '\0' ? "; " : "", p->why,
+                            p->refusal[0] != '\0' ? "; it said: " : "", p->refusal,
+                            last[0] != '\0' ? "; last words: " : "", last, p->n_lost);
     if (p->wanted)
         log_info("%s", text);
     else
@@ -169,6 +204,7 @@ static void bury(struct proc *p)
         .how = p->how,
         .why = p->why,
         .refusal = p->refusal,
+        .last_words = words_last(p->words),
         .was_ready = p->was_ready,
         .start_timed_out = p->start_timed_out,
         .wanted = p->wanted,
@@ -195,14 +231,15 @@ static void on_sweep(evutil_socket_t fd, short what, void *arg)
 /* --- For the owner ----------------------------------------------------------*/
 
 /* Our end of the socket, or -1. */
-static int start_child(struct proc *p, struct err *e)
+static int start_with_output(struct proc *p, int output_fd, struct err *e)
 {
+    const int on = 1;
     int ends[2];
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
         return err_set_errno(e, "spawn-failed", "socketpair");
     const char *const argv[] = {p->options.program, p->model->name, NULL};
     struct spawn_request request = {
-        .argv = argv, .fds = {ends[1], p->model->native_fd}, .n_fds = 2};
+        .argv = argv, .fds = {ends[1], p->model->native_fd}, .n_fds = 2, .output_fd = output_fd};
     int rc = spawn(&request, &p->child, e);
     fd_close(&ends[1]);
     if (rc < 0) {
@@ -210,7 +247,29 @@ static int start_child(struct proc *p, struct err *e)
         return -1;
     }
     fd_set_nonblock(ends[0]);
+    /* A byte out of band is then one too many, and no event without a byte. */
+    setsockopt(ends[0], SOL_SOCKET, SO_OOBINLINE, &on, sizeof on);
     return ends[0];
+}
+
+static int start_child(struct proc *p, struct err *e)
+{
+    int output_fd = -1;
+    p->words = words_new(p->options.base, &output_fd);
+    if (p->words == NULL)
+        return err_set_errno(e, "spawn-failed", "pipe");
+    int fd = start_with_output(p, output_fd, e);
+    fd_close(&output_fd);
+    if (fd < 0)
+        words_free(&p->words);
+    return fd;
+}
+
+static void name_words(struct proc *p)
+{
+    char who[PROC_ROLE_SIZE + 32];
+    snprintf(who, sizeof who, "worker %d (%s)", (int)p->child.pid, p->role);
+    words_set_who(p->words, who);
 }
 
 struct proc *proc_start(const struct proc_options *options, struct modelref *model,
@@ -278,6 +337,21 @@ void proc_kill(struct proc *p, const char *why)
     proc_handle(p, PROC_EVENT_KILL);
 }
 
+bool proc_was_let_go(const struct proc *p)
+{
+    return p->wanted;
+}
+
+void proc_hold(struct proc *p, bool held)
+{
+    p->held = held;
+}
+
+bool proc_is_held(const struct proc *p)
+{
+    return p->held;
+}
+
 enum proc_state proc_state(const struct proc *p)
 {
     return p->state;
@@ -301,6 +375,7 @@ const char *proc_role(const struct proc *p)
 void proc_set_role(struct proc *p, const char *role)
 {
     snprintf(p->role, sizeof p->role, "%s", role);
+    name_words(p);
     if (p->state == PROC_READY) { /* its figures in the new role begin anew */
         proc_close_rows(p);
         proc_open_rows(p);
@@ -336,6 +411,7 @@ struct proc_counts proc_counts(const struct proc *p)
 {
     struct proc_counts counts = p->counts;
     counts.n_in_flight = p->channel != NULL ? channel_n_in_flight(p->channel) : 0;
+    counts.n_owed = p->channel != NULL ? channel_n_owed(p->channel) : 0;
     return counts;
 }
 

@@ -45,9 +45,10 @@ enum proc_event {
 /* What was a process, told once. The texts are borrowed during the news. */
 struct obituary {
     pid_t pid;
-    const char *how;     /* "exit status 65", "signal 9 (Killed)" */
-    const char *why;     /* why we killed it, or "" */
-    const char *refusal; /* the worker's own reason for not serving, or "" */
+    const char *how;        /* "exit status 65", "signal 9 (Killed)" */
+    const char *why;        /* why we killed it, or "" */
+    const char *refusal;    /* the worker's own reason for not serving, or "" */
+    const char *last_words; /* the end of what it said on stdout and stderr, or "" */
     bool was_ready;
     bool start_timed_out;
     bool wanted;   /* its owner had asked for it: not a crash */
@@ -94,6 +95,13 @@ void proc_delay(struct proc *p, double ms); /* before every later answer; 0: non
 void proc_drain(struct proc *p);
 void proc_kill(struct proc *p, const char *why);
 
+/* Whether its owner asked it to go: its end is no crash then. */
+bool proc_was_let_go(const struct proc *p);
+
+/* A mark: whoever picks processes passes it by, for it is kept for one call. */
+void proc_hold(struct proc *p, bool held);
+bool proc_is_held(const struct proc *p);
+
 enum proc_state proc_state(const struct proc *p);
 const char *proc_state_name(enum proc_state state);
 pid_t proc_pid(const struct proc *p);
@@ -110,6 +118,7 @@ int64_t proc_started_ns(const struct proc *p); /* monotonic */
 struct proc_counts {
     uint64_t n[N_CALL_OUTCOMES]; /* calls by outcome, since the warm-up */
     size_t n_in_flight;
+    size_t n_owed; /* answers: in flight, or late */
 };
 struct proc_counts proc_counts(const struct proc *p);
 

@@ -67,12 +67,6 @@ static void do_kill_unready(struct proc *p)
     do_kill(p);
 }
 
-static void do_kill_hung(struct proc *p)
-{
-    proc_say_why(p, "it answered nothing while calls waited");
-    do_kill(p);
-}
-
 static void do_kill_slow(struct proc *p)
 {
     proc_say_why(p, "it did not go in time");
@@ -118,7 +112,7 @@ static const struct cell table[N_PROC_STATES][N_PROC_EVENTS] = {
     [PROC_READY] = {
         [PROC_EVENT_READY]    = {PROC_KILLED, do_kill_liar},
         [PROC_EVENT_REFUSE]   = {PROC_KILLED, do_kill_liar},
-        [PROC_EVENT_DEADLINE] = {PROC_KILLED, do_kill_hung},
+        [PROC_EVENT_DEADLINE] = {PROC_KILLED, do_kill},
         [PROC_EVENT_DRAIN]    = {PROC_DRAINING, do_drain},
         [PROC_EVENT_IDLE]     = NOTHING(READY),
         [PROC_EVENT_KILL]     = {PROC_KILLED, do_kill},

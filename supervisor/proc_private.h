@@ -11,7 +11,7 @@
 #define PROC_WHY_SIZE    160
 #define PROC_HOW_SIZE    80
 #define PROC_ROLE_SIZE   16
-#define PROC_HANG_CHECKS 4 /* looks per hang_ms whether a READY process hangs */
+#define PROC_HANG_CHECKS 8 /* looks per hang_ms whether a READY process hangs */
 
 struct proc {
     enum proc_state state;
@@ -21,6 +21,7 @@ struct proc {
     char role[PROC_ROLE_SIZE];
     struct spawned child;
     struct channel *channel;
+    struct words *words;
     struct event *on_exit;
     struct event *on_timer;
     struct event *on_sweep;
@@ -29,6 +30,7 @@ struct proc {
     bool was_ready;
     bool start_timed_out;
     bool wanted;
+    bool held;
     size_t n_lost;
     int rows[N_BOARD_CLOCKS]; /* of the board; -1: none */
     uint32_t n_features;

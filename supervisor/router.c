@@ -1,74 +1,47 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * A job is one request on its way. Each failed try ends in reroute(), which
- * picks a process that has not been asked yet, waits for one, or gives up.
+ * A job is one request on its way. Each failed try ends in router_route(), which
+ * picks a process that has not been asked yet, waits for one (router_wait.c), or
+ * gives up.
+ *
+ * What was in flight when a process died is suspect: it is asked alone, of a
+ * process that is held for it, so that the innocent ones pass and the one that
+ * kills is known for sure. All that costs nothing while nobody dies.
  */
 #include "supervisor/router.h"
 
 #include <assert.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/queue.h>
-
-#include <event2/event.h>
 
 #include "common/clock.h"
 #include "common/mem.h"
 #include "supervisor/fleet.h"
 #include "supervisor/modelref.h"
-#include "supervisor/proc.h"
+#include "supervisor/quarantine.h"
+#include "supervisor/router_private.h"
 #include "supervisor/settings.h"
-#include "supervisor/urn.h"
 
-#define MAX_DEATHS 3 /* processes that died with one request in flight: it is poison */
+#define MAX_DEATHS        2 /* processes that died while they did nothing else: it is poison */
+#define TOKENS_PER_FLIGHT 2 /* the retry budget's burst, times max_in_flight */
 
 static const struct {
     const char *name;
     enum role role;
+    unsigned n_tries; /* of different processes, before another arm is asked */
 } arms[N_ARMS] = {
-    [ARM_STABLE] = {"stable", ROLE_STABLE},
-    [ARM_CANARY] = {"canary", ROLE_CANARY},
-};
-
-struct job {
-    struct proc_call call; /* first: a call is its job */
-    TAILQ_ENTRY(job) next; /* while it waits */
-    struct router *router;
-    predicted *done;
-    void *arg;
-    int64_t deadline_ns;
-    enum arm drawn;
-    enum arm asked;
-    bool by_lot;
-    bool tried[N_ARMS];   /* in this round */
-    bool faulted[N_ARMS]; /* said FAULT: would say it again */
-    unsigned n_tries;
-    unsigned n_deaths;
-    char fault[128]; /* the last FAULT's words */
-    size_t n_features;
-    double features[];
-};
-
-TAILQ_HEAD(job_list, job);
-
-struct router {
-    struct event_base *base;
-    struct fleet *fleet;
-    const struct settings *settings;
-    struct router_listener listener;
-    struct urn urn;
-    size_t n_features;
-    bool stopping;
-    struct job_list waiting; /* the first has the earliest deadline */
-    struct event *on_waited;
-    struct event *on_wake;
-    struct router_counts counts;
+    [ARM_STABLE] = {"stable", ROLE_STABLE, 2},
+    [ARM_CANARY] = {"canary", ROLE_CANARY, 1},
 };
 
 const char *arm_name(enum arm arm)
 {
     return arms[arm].name;
+}
+
+int router_role(enum arm arm)
+{
+    return (int)arms[arm].role;
 }
 
 /* --- Endings ----------------------------------------------------------------*/
@@ -80,10 +53,12 @@ static void end_job(struct job *job, const struct prediction *answer, const stru
     if (answer == NULL)
         r->counts.n_failed++;
     job->done(job->arg, answer, why);
+    for (size_t i = 0; i < job->n_faults; i++)
+        modelref_free(&job->faulted[i]);
     free(job);
 }
 
-static void give_up(struct job *job, const char *code, const char *text)
+void router_give_up(struct job *job, const char *code, const char *text)
 {
     struct err why;
     err_set(&why, code, "%s", text);
@@ -113,177 +88,205 @@ static void answer(struct job *job, const struct call_result *result)
 
 /* --- Asking -----------------------------------------------------------------*/
 
+static uint64_t max_tokens(const struct router *r)
+{
+    return (uint64_t)r->settings->max_in_flight * TOKENS_PER_FLIGHT;
+}
+
+/* With each new request; max_in_flight may have become less since. */
+static void add_token(struct router *r)
+{
+    r->n_tokens = r->n_tokens < max_tokens(r) ? r->n_tokens + 1 : max_tokens(r);
+}
+
+static bool has_faulted(const struct job *job, const struct modelref *m)
+{
+    for (size_t i = 0; i < job->n_faults; i++)
+        if (job->faulted[i] == m)
+            return true;
+    return false;
+}
+
+static bool may_ask(const struct job *job, enum arm arm)
+{
+    const struct modelref *m = fleet_model(job->router->fleet, arms[arm].role);
+    return m != NULL && job->tried[arm].n < arms[arm].n_tries && !has_faulted(job, m);
+}
+
+/* Whether somebody else could be asked if this try fails. */
+static bool has_alternative(const struct job *job, enum arm asked)
+{
+    for (enum arm arm = 0; arm < N_ARMS; arm++) {
+        size_t n_others = fleet_n_ready(job->router->fleet, arms[arm].role);
+        n_others -= arm == asked && n_others > 0;
+        if (n_others > 0 && may_ask(job, arm))
+            return true;
+    }
+    return false;
+}
+
+/* One worker's time for this call; who else could be asked is left the half. */
+static int64_t try_deadline(const struct job *job, enum arm arm)
+{
+    int64_t now = clock_mono_ns();
+    int64_t left = job->deadline_ns - now;
+    int64_t time = job->router->settings->try_deadline_ms * NS_PER_MS;
+    if (time > left / 2 && has_alternative(job, arm))
+        time = left / 2;
+    return now + (time < left ? time : left);
+}
+
 static void on_result(struct proc_call *call, const struct call_result *result);
 
 static void ask(struct job *job, enum arm arm, struct proc *p)
 {
     struct router *r = job->router;
-    int64_t try_deadline = clock_mono_ns() + r->settings->try_deadline_ms * NS_PER_MS;
-    int64_t deadline = try_deadline < job->deadline_ns ? try_deadline : job->deadline_ns;
-    if (job->n_tries++ > 0)
+    if (job->n_tries > 0 && r->n_tokens == 0) {
+        r->counts.n_over_budget++;
+        router_give_up(job, "unavailable",
+                       "too many requests had to be asked again: the retry budget is spent");
+        return;
+    }
+    if (job->n_tries++ > 0) {
+        r->n_tokens--;
         r->counts.n_retried++;
+    }
     job->asked = arm;
-    job->tried[arm] = true;
-    proc_predict(p, &job->call, job->features, job->n_features, 1, deadline,
+    job->tried[arm].n++;
+    job->tried[arm].last = p;
+    job->is_impatient = false;
+    if (job->is_suspect)
+        proc_hold(p, true);
+    proc_predict(p, &job->call, job->features, job->n_features, 1, try_deadline(job, arm),
                  job->by_lot && job->n_tries == 1 && arm == job->drawn);
 }
 
-/* The process of an arm that may be asked, or NULL. */
-static struct proc *askable(const struct job *job, enum arm arm)
+/* --- Choosing ---------------------------------------------------------------*/
+
+enum chance {
+    CHANCE_NONE, /* nobody there, or all were asked */
+    CHANCE_SOON, /* a process is held, for this suspect or another */
+    CHANCE_NOW,
+};
+
+struct choice {
+    enum arm arm;
+    struct proc *proc;
+};
+
+static enum chance look_at_arm(const struct job *job, enum arm arm, struct choice *c)
 {
-    struct proc *p = fleet_ready(job->router->fleet, arms[arm].role);
-    bool fits = p != NULL && proc_n_features(p) == job->n_features;
-    return fits && !job->tried[arm] && !job->faulted[arm] ? p : NULL;
+    struct fleet *f = job->router->fleet;
+    if (!may_ask(job, arm))
+        return CHANCE_NONE;
+    bool holding = fleet_is_holding(f, arms[arm].role);
+    if (job->is_suspect && holding)
+        return CHANCE_SOON;
+    struct proc *p = fleet_pick(f, arms[arm].role, job->tried[arm].last);
+    if (p == NULL)
+        return holding ? CHANCE_SOON : CHANCE_NONE;
+    if (proc_n_features(p) != job->n_features)
+        return CHANCE_NONE;
+    if (job->is_suspect && proc_counts(p).n_in_flight > 0) {
+        proc_hold(p, true); /* until it has answered the others */
+        return CHANCE_SOON;
+    }
+    *c = (struct choice){.arm = arm, .proc = p};
+    return CHANCE_NOW;
 }
 
-static void arm_timer(struct router *r)
+/* The arm that was drawn if one of its processes can be asked, else another. */
+static enum chance choose(const struct job *job, struct choice *c)
 {
-    const struct job *first = TAILQ_FIRST(&r->waiting);
-    if (first == NULL)
-        return;
-    int64_t wait = first->deadline_ns - clock_mono_ns();
-    if (wait < 0)
-        wait = 0;
-    struct timeval t = {.tv_sec = wait / NS_PER_SEC, .tv_usec = wait % NS_PER_SEC / 1000 + 1};
-    evtimer_add(r->on_waited, &t);
-}
-
-/* The list is by deadline: one that waits again after a try, or after a reload,
- * may have less time left than those that are there already. */
-static void wait_for_process(struct job *job)
-{
-    struct router *r = job->router;
-    struct job *before = TAILQ_LAST(&r->waiting, job_list);
-    while (before != NULL && before->deadline_ns > job->deadline_ns)
-        before = TAILQ_PREV(before, job_list, next);
-    if (before != NULL)
-        TAILQ_INSERT_AFTER(&r->waiting, before, job, next);
-    else
-        TAILQ_INSERT_HEAD(&r->waiting, job, next);
-    r->counts.n_waiting++;
-    if (before == NULL)
-        arm_timer(r);
+    enum chance best = look_at_arm(job, job->drawn, c);
+    if (best == CHANCE_SOON && !job->is_impatient)
+        return best;
+    for (enum arm arm = 0; arm < N_ARMS && best != CHANCE_NOW; arm++) {
+        enum chance chance = arm == job->drawn ? CHANCE_NONE : look_at_arm(job, arm, c);
+        if (chance > best)
+            best = chance;
+    }
+    return best;
 }
 
 /* Whether every model there is has said that it can't answer this. */
 static bool all_faulted(const struct job *job)
 {
-    bool any = false;
-    for (int arm = 0; arm < N_ARMS; arm++) {
-        if (!job->faulted[arm] && fleet_model(job->router->fleet, arms[arm].role) != NULL)
+    for (enum arm arm = 0; arm < N_ARMS; arm++) {
+        const struct modelref *m = fleet_model(job->router->fleet, arms[arm].role);
+        if (m != NULL && !has_faulted(job, m))
             return false;
-        any = any || job->faulted[arm];
     }
-    return any;
+    return job->n_faults > 0;
 }
 
-/* The process to ask, and its arm: the one that was drawn if it can be asked,
- * else another that can. NULL: none. */
-static struct proc *choose(const struct job *job, enum arm *arm)
-{
-    *arm = job->drawn;
-    struct proc *p = askable(job, *arm);
-    for (int i = 0; p == NULL && i < N_ARMS; i++) {
-        *arm = (enum arm)i;
-        p = askable(job, *arm);
-    }
-    return p;
-}
+static const char poison_text[] =
+    "workers died while this request was the only one that they worked on";
 
-static void route_job(struct job *job)
+void router_route(struct job *job)
 {
-    enum arm arm;
-    struct proc *p = choose(job, &arm);
-    if (p == NULL) { /* all were asked: a second round, as long as there is time */
+    struct router *r = job->router;
+    struct choice c;
+    int64_t now = clock_mono_ns();
+    if (quarantine_has(r->quarantine, job->features, job->n_features, now)) {
+        r->counts.n_poison++;
+        router_give_up(job, "poison-request", poison_text);
+        return;
+    }
+    if (job->deadline_ns <= now) {
+        router_give_up(job, "deadline", "no worker answered within predict_deadline_ms");
+        return;
+    }
+    enum chance chance = choose(job, &c);
+    if (chance == CHANCE_NONE) { /* all were asked: a second round, as long as there is time */
         memset(job->tried, 0, sizeof job->tried);
-        p = choose(job, &arm);
+        chance = choose(job, &c);
     }
-    if (job->deadline_ns <= clock_mono_ns())
-        give_up(job, "deadline", "no worker answered within predict_deadline_ms");
-    else if (p != NULL)
-        ask(job, arm, p);
-    else if (all_faulted(job))
-        give_up(job, "model-fault", job->fault);
-    else if (job->router->stopping)
-        give_up(job, "unavailable", "canaryd stops");
+    if (chance == CHANCE_NOW)
+        ask(job, c.arm, c.proc);
+    else if (chance == CHANCE_NONE && all_faulted(job))
+        router_give_up(job, "model-fault", job->fault);
+    else if (chance == CHANCE_NONE && r->stopping)
+        router_give_up(job, "unavailable", "canaryd stops");
     else
-        wait_for_process(job);
+        router_wait(job, chance == CHANCE_SOON);
+}
+
+/* --- Results ----------------------------------------------------------------*/
+
+static void note_fault(struct job *job, const struct call_result *result)
+{
+    if (job->n_faults < MAX_FAULTS)
+        job->faulted[job->n_faults++] = modelref_keep(proc_model(job->call.proc));
+    snprintf(job->fault, sizeof job->fault, "the model can't answer this: %s", result->text);
+}
+
+/* Alone is who was all that the worker owed: not even a late answer beside it. */
+static void note_death(struct job *job, const struct call_result *result)
+{
+    struct router *r = job->router;
+    if (proc_was_let_go(job->call.proc))
+        return;
+    job->is_suspect = true;
+    job->n_deaths += result->n_owed == 1;
+    if (job->n_deaths == MAX_DEATHS)
+        quarantine_add(r->quarantine, job->features, job->n_features, clock_mono_ns());
 }
 
 static void on_result(struct proc_call *call, const struct call_result *result)
 {
     struct job *job = (struct job *)call;
-    switch (result->outcome) {
-    case CALL_OK:
+    struct router *r = job->router;
+    struct proc *p = call->proc;
+    if (result->outcome == CALL_FAULT)
+        note_fault(job, result);
+    else if (result->outcome == CALL_LOST)
+        note_death(job, result);
+    if (result->outcome == CALL_OK)
         answer(job, result);
-        return;
-    case CALL_FAULT:
-        job->faulted[job->asked] = true;
-        snprintf(job->fault, sizeof job->fault, "the model can't answer this: %s", result->text);
-        break;
-    case CALL_LOST:
-        job->n_deaths++;
-        break;
-    default:
-        break;
-    }
-    if (job->n_deaths >= MAX_DEATHS)
-        give_up(job, "poison-request", "three workers died while they answered this request");
     else
-        route_job(job);
-}
-
-/* --- Waiting ----------------------------------------------------------------*/
-
-static struct job *take_first_waiting(struct router *r)
-{
-    struct job *job = TAILQ_FIRST(&r->waiting);
-    TAILQ_REMOVE(&r->waiting, job, next);
-    r->counts.n_waiting--;
-    assert(TAILQ_FIRST(&r->waiting) != job);
-    return job;
-}
-
-static void on_waited(evutil_socket_t fd, short what, void *arg)
-{
-    struct router *r = arg;
-    int64_t now = clock_mono_ns();
-    (void)fd, (void)what;
-    while (!TAILQ_EMPTY(&r->waiting) && TAILQ_FIRST(&r->waiting)->deadline_ns <= now)
-        give_up(take_first_waiting(r), "unavailable",
-                "no worker became ready within predict_deadline_ms");
-    arm_timer(r);
-}
-
-/* Each waiting job is routed once: what can't be asked queues up again. */
-static void on_wake(evutil_socket_t fd, short what, void *arg)
-{
-    struct router *r = arg;
-    struct job_list woken = TAILQ_HEAD_INITIALIZER(woken);
-    struct job *job;
-    (void)fd, (void)what;
-    TAILQ_CONCAT(&woken, &r->waiting, next);
-    r->counts.n_waiting = 0;
-    while ((job = TAILQ_FIRST(&woken)) != NULL) {
-        TAILQ_REMOVE(&woken, job, next);
-        assert(TAILQ_FIRST(&woken) != job);
-        route_job(job);
-    }
-}
-
-void router_wake(struct router *r)
-{
-    const struct proc *stable = fleet_ready(r->fleet, ROLE_STABLE);
-    if (stable != NULL)
-        r->n_features = proc_n_features(stable);
-    event_active(r->on_wake, EV_TIMEOUT, 0);
-}
-
-void router_stop(struct router *r)
-{
-    r->stopping = true;
-    while (!TAILQ_EMPTY(&r->waiting))
-        give_up(take_first_waiting(r), "unavailable", "canaryd stops");
+        router_route(job);
+    router_settle(r, p);
 }
 
 /* --- For the owner ----------------------------------------------------------*/
@@ -292,11 +295,11 @@ struct router *router_new(struct event_base *base, struct fleet *fleet,
                           const struct settings *settings, const struct router_listener *listener)
 {
     struct router *r = mem_alloc(sizeof *r);
-    *r = (struct router){.base = base, .fleet = fleet, .settings = settings, .listener = *listener};
-    TAILQ_INIT(&r->waiting);
+    *r = (struct router){.fleet = fleet, .settings = settings, .listener = *listener};
+    r->n_tokens = max_tokens(r);
+    r->quarantine = quarantine_new();
     rng_seed_from_system(&r->urn.rng);
-    r->on_waited = evtimer_new(base, on_waited, r);
-    r->on_wake = event_new(base, -1, 0, on_wake, r);
+    router_wait_init(r, base);
     return r;
 }
 
@@ -305,8 +308,8 @@ void router_free(struct router **r)
     if (*r == NULL)
         return;
     assert((*r)->counts.n_in_flight == 0);
-    event_free((*r)->on_waited);
-    event_free((*r)->on_wake);
+    router_wait_clear(*r);
+    quarantine_free(&(*r)->quarantine);
     free(*r);
     *r = NULL;
 }
@@ -333,14 +336,26 @@ static enum arm choose_arm(struct router *r, enum routing routing)
     return routing == ROUTING_TO_CANARY ? ARM_CANARY : ARM_STABLE;
 }
 
+/* 0, or -1 with err: this one must not even be tried. */
+static int refuse_at_the_door(struct router *r, const double *features, size_t n, struct err *e)
+{
+    if (quarantine_has(r->quarantine, features, n, clock_mono_ns())) {
+        r->counts.n_poison++;
+        return err_set(e, "poison-request", "%s; it is refused for %d s", poison_text,
+                       QUARANTINE_SECONDS);
+    }
+    if (r->counts.n_in_flight < (size_t)r->settings->max_in_flight)
+        return 0;
+    r->counts.n_overloaded++;
+    return err_set(e, "overloaded", "%zu requests are in flight; max_in_flight is %lld",
+                   r->counts.n_in_flight, (long long)r->settings->max_in_flight);
+}
+
 int router_predict(struct router *r, const double *features, size_t n, enum routing routing,
                    predicted *done, void *arg, struct err *e)
 {
-    if (r->counts.n_in_flight >= (size_t)r->settings->max_in_flight) {
-        r->counts.n_overloaded++;
-        return err_set(e, "overloaded", "%zu requests are in flight; max_in_flight is %lld",
-                       r->counts.n_in_flight, (long long)r->settings->max_in_flight);
-    }
+    if (refuse_at_the_door(r, features, n, e) < 0)
+        return -1;
     struct job *job = mem_alloc(sizeof *job + n * sizeof *features);
     job->call.done = on_result;
     job->router = r;
@@ -353,7 +368,8 @@ int router_predict(struct router *r, const double *features, size_t n, enum rout
     memcpy(job->features, features, n * sizeof *features);
     r->counts.n_requests++;
     r->counts.n_in_flight++;
-    route_job(job);
+    add_token(r);
+    router_route(job);
     return 0;
 }
 

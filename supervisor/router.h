@@ -3,6 +3,11 @@
  * Who gets this request: draws the arm, asks a process, asks another when that
  * fails, and answers exactly once. A prediction is pure, so a question may be
  * asked again. While nobody is ready, requests wait within their deadlines.
+ *
+ * What was in flight at a death is asked again one at a time, each alone on its
+ * process; a request that was alone at two deaths is poison. A retry costs a
+ * token of a bucket that holds 2 x max_in_flight and gets one with each request,
+ * so that retries never become more than the traffic itself.
  */
 #ifndef CANARYD_ROUTER_H
 #define CANARYD_ROUTER_H
@@ -52,8 +57,9 @@ void router_set_share(struct router *r, double percent);
  * been ready. */
 size_t router_n_features(const struct router *r);
 
-/* Copies features. done runs once, never from inside this call. -1 with err
- * ("overloaded") when max_in_flight are under way already. */
+/* Copies features. done runs once, never from inside this call. -1 with err:
+ * "overloaded" when max_in_flight are under way already, "poison-request" when
+ * it was found to be that within the last minute. */
 int router_predict(struct router *r, const double *features, size_t n, enum routing routing,
                    predicted *done, void *arg, struct err *e);
 
@@ -66,12 +72,14 @@ void router_stop(struct router *r);
 struct router_counts {
     uint64_t n_requests;
     uint64_t n_answered[N_ARMS];
-    uint64_t n_failed;     /* answered with an error */
-    uint64_t n_retried;    /* asked again of another process */
-    uint64_t n_fallbacks;  /* drawn for one arm, answered by the other */
-    uint64_t n_overloaded; /* refused at the door */
-    size_t n_in_flight;    /* waiting ones included */
-    size_t n_waiting;      /* for a process to be ready */
+    uint64_t n_failed;      /* answered with an error */
+    uint64_t n_retried;     /* asked again of another process */
+    uint64_t n_fallbacks;   /* drawn for one arm, answered by the other */
+    uint64_t n_poison;      /* answered poison-request, at the door or later */
+    uint64_t n_over_budget; /* not asked again, for want of a token */
+    uint64_t n_overloaded;  /* refused at the door */
+    size_t n_in_flight;     /* waiting ones included */
+    size_t n_waiting;       /* for a process to be ready */
 };
 const struct router_counts *router_counts(const struct router *r);
 

@@ -35,6 +35,7 @@ struct settings {
     int64_t hang_ms;
     int64_t start_timeout_ms;
     int64_t drain_timeout_ms;
+    int64_t workers_per_version;
     int64_t crash_limit;
     int64_t max_in_flight;
     int64_t max_body_bytes;
@@ -58,6 +59,8 @@ void settings_free(struct settings **s);
 
 /* The numbers of a deployment's "percent" too: above 0, at most 50. */
 #define SETTINGS_MAX_PERCENT 50
+
+#define SETTINGS_MAX_WORKERS 64 /* of workers_per_version */
 
 /* Logs every setting that differs, with its values and when the new one takes
  * effect: at once, from the next deployment on, or at the next start. */

@@ -61,12 +61,18 @@ static bool place_fds(const struct spawn_request *r)
     return syscall(SYS_close_range, (unsigned)behind, UINT_MAX, 0) == 0;
 }
 
+static bool place_standard_fds(int output_fd)
+{
+    int null = open("/dev/null", O_RDWR);
+    if (output_fd > 0 && dup2(output_fd, STDERR_FILENO) < 0)
+        return false;
+    return null >= 0 && dup2(null, STDIN_FILENO) == STDIN_FILENO &&
+           dup2(STDERR_FILENO, STDOUT_FILENO) == STDOUT_FILENO;
+}
+
 static bool confine(pid_t supervisor)
 {
     const struct rlimit no_core = {0, 0};
-    int null = open("/dev/null", O_RDWR);
-    if (null < 0 || dup2(null, STDIN_FILENO) < 0 || dup2(STDERR_FILENO, STDOUT_FILENO) < 0)
-        return false;
     setrlimit(RLIMIT_CORE, &no_core);
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
         return false;
@@ -81,7 +87,7 @@ static void become(const struct spawn_request *r, pid_t supervisor)
         char *const *out;
     } argv = {.in = r->argv}, environment = {.in = child_environment};
     reset_signals();
-    if (confine(supervisor) && place_fds(r))
+    if (confine(supervisor) && place_standard_fds(r->output_fd) && place_fds(r))
         execve(r->argv[0], argv.out, environment.out);
     _exit(EXEC_FAILED);
 }

@@ -17,6 +17,7 @@ struct spawn_request {
     const char *const *argv; /* argv[0]: the program's path; NULL-terminated */
     int fds[SPAWN_MAX_FDS];  /* become 3, 4, ... in the child */
     size_t n_fds;
+    int output_fd; /* becomes 1 and 2; 0: they are our standard error */
 };
 
 struct spawned {

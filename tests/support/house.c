@@ -276,14 +276,19 @@ static void on_predicted(void *arg, const struct prediction *answer, const struc
     }
 }
 
-void house_ask(struct house *h, struct asked *a, enum routing routing)
+void house_ask_with(struct house *h, struct asked *a, enum routing routing, double first)
 {
-    static const double features[EVIL_FEATURES] = {7.5, 1, 2, 3, 4};
+    const double features[EVIL_FEATURES] = {first, 1, 2, 3, 4};
     struct err e = {0};
     *a = (struct asked){.house = h};
     if (router_predict(h->router, features, EVIL_FEATURES, routing, on_predicted, a, &e) < 0)
         fail_msg("%s", e.text);
     assert_int_equal(a->n_done, 0); /* never from inside */
+}
+
+void house_ask(struct house *h, struct asked *a, enum routing routing)
+{
+    house_ask_with(h, a, routing, 7.5);
 }
 
 void house_ask_all(struct house *h, struct asked *a, int n, enum routing routing)

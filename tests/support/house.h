@@ -64,6 +64,7 @@ struct asked {
 
 /* Five features, the first of them 7.5. */
 void house_ask(struct house *h, struct asked *a, enum routing routing);
+void house_ask_with(struct house *h, struct asked *a, enum routing routing, double first);
 void house_ask_all(struct house *h, struct asked *a, int n, enum routing routing);
 void house_await(struct house *h, const struct asked *a, int n);
 

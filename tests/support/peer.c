@@ -39,6 +39,9 @@ static void take_message(struct peer *p, const uint8_t *payload, size_t n)
         fail_msg("the supervisor sent: %s", e.text);
     p->n_delays += m.type == WIRE_DELAY;
     p->n_quits += m.type == WIRE_QUIT;
+    p->n_pings += m.type == WIRE_PING;
+    if (m.type == WIRE_PING)
+        p->ping = m.id;
     if (m.type != WIRE_PREDICT)
         return;
     assert_true(p->n_asked < PEER_MAX_ASKED);

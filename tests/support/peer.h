@@ -22,7 +22,8 @@ struct peer {
     uint64_t asked[PEER_MAX_ASKED]; /* ids of PREDICTs, in order of arrival */
     double first[PEER_MAX_ASKED];   /* the first feature of each */
     size_t n_asked;
-    size_t n_delays, n_quits;
+    size_t n_delays, n_quits, n_pings;
+    uint64_t ping;  /* the id of the last PING */
     size_t n_reads; /* recv(2) calls that gave bytes */
 };
 

@@ -39,6 +39,8 @@ struct entry {
     struct http *http;
     struct kept *kept;
     bool in_order;
+    void (*before)(void *arg); /* in the child; NULL: nothing */
+    void *before_arg;
 };
 
 static struct entry *entries;
@@ -128,7 +130,8 @@ static void fill_args(struct server *s, const char *const args[], char *argv[MAX
 }
 
 /* In the child: never outlive the test, talk into the log, become canaryd. */
-static _Noreturn void become(pid_t parent, const char *log, char *const argv[])
+static _Noreturn void become(const struct entry *x, pid_t parent, const char *log,
+                             char *const argv[])
 {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent)
@@ -138,9 +141,17 @@ static _Noreturn void become(pid_t parent, const char *log, char *const argv[])
     int out = open(log, O_WRONLY | O_CREAT | O_APPEND, 0644);
     if (in < 0 || out < 0 || dup2(in, 0) < 0 || dup2(out, 1) < 0 || dup2(out, 2) < 0)
         _exit(126);
+    if (x->before != NULL)
+        x->before(x->before_arg);
     execv(argv[0], argv);
     dprintf(2, "%s: %s\n", argv[0], strerror(errno));
     _exit(127);
+}
+
+void server_set_before(struct server *s, void (*before)(void *arg), void *arg)
+{
+    entry_of(s)->before = before;
+    entry_of(s)->before_arg = arg;
 }
 
 void server_launch(struct server *s, const char *const args[])
@@ -153,7 +164,7 @@ void server_launch(struct server *s, const char *const args[])
     pid_t parent = getpid();
     s->pid = fork();
     if (s->pid == 0)
-        become(parent, log, argv);
+        become(entry_of(s), parent, log, argv);
     for (size_t i = 0; argv[i] != NULL; i++)
         free(argv[i]);
     if (s->pid < 0)

@@ -39,6 +39,10 @@ struct server *server_prepare(void);
 void server_launch(struct server *s, const char *const args[]);
 void server_wait_ready(struct server *s);
 
+/* What the child does just before it becomes canaryd, at every launch from now
+ * on: for descriptors and variables that it shall find. */
+void server_set_before(struct server *s, void (*before)(void *arg), void *arg);
+
 /* SIGTERM, then the exit, which must come in time and with code 0. */
 void server_stop(struct server *s);
 

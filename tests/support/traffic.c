@@ -32,6 +32,7 @@ struct client {
 struct traffic {
     uint16_t port;
     int n_clients;
+    bool knocks; /* a new connection for every request */
     atomic_bool stop;
     atomic_uint_fast64_t n_done;
     pthread_mutex_t lock; /* of the report */
@@ -75,8 +76,8 @@ static void ask_once(struct client *c)
     struct http_answer a = {0};
     struct err e = {0};
     int64_t start = clock_mono_ns();
-    if (c->http != NULL && !http_is_idle(c->http))
-        http_close(&c->http); /* the server hung up between two requests: its right */
+    if (c->http != NULL && (c->traffic->knocks || !http_is_idle(c->http)))
+        http_close(&c->http); /* the server may hang up between two requests: its right */
     if (c->http == NULL)
         c->http = http_open(c->traffic->port, &e);
     if (c->http == NULL || http_ask(c->http, &request, &a, &e) != 0) {
@@ -103,7 +104,7 @@ static void *run_client(void *arg)
     return NULL;
 }
 
-struct traffic *traffic_start(uint16_t port, int n_clients)
+static struct traffic *start(uint16_t port, int n_clients, bool knocks)
 {
     struct traffic *t = mem_alloc(sizeof *t);
     assert_in_range(n_clients, 1, TRAFFIC_MAX_CLIENTS);
@@ -111,6 +112,7 @@ struct traffic *traffic_start(uint16_t port, int n_clients)
     running = t;
     t->port = port;
     t->n_clients = n_clients;
+    t->knocks = knocks;
     pthread_mutex_init(&t->lock, NULL);
     for (int i = 0; i < n_clients; i++) {
         t->clients[i].traffic = t;
@@ -118,6 +120,16 @@ struct traffic *traffic_start(uint16_t port, int n_clients)
                          0);
     }
     return t;
+}
+
+struct traffic *traffic_start(uint16_t port, int n_clients)
+{
+    return start(port, n_clients, false);
+}
+
+struct traffic *traffic_start_knocking(uint16_t port, int n_clients)
+{
+    return start(port, n_clients, true);
 }
 
 void traffic_wait(struct traffic *t, uint64_t n)

@@ -24,6 +24,9 @@ struct traffic_report {
 
 struct traffic *traffic_start(uint16_t port, int n_clients);
 
+/* The same with a new connection for every request. */
+struct traffic *traffic_start_knocking(uint16_t port, int n_clients);
+
 /* Waits until n more answers of any kind have come (30 s at most, else the test fails). */
 void traffic_wait(struct traffic *t, uint64_t n);
 

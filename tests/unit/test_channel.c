@@ -420,7 +420,7 @@ static void test_silence(void **state)
     assert_true(later > since);
     assert_int_equal(channel_n_in_flight(channel), 0);
     peer_answer(&peer, peer.asked[1], 1);
-    codec_put_pong(&peer.out, 1); /* to know that it was read */
+    codec_put_refuse(&peer.out, ""); /* to know that it was read */
     peer_send(&peer);
     loop_until(base, n_messages >= 1);
     assert_true(channel_silent_since(channel) == 0);

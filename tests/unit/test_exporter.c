@@ -135,6 +135,10 @@ static void test_ends_without_a_model(void **state)
         {"echo model >&5; echo why >&3; exit 1", "model-invalid", "m.joblib: why"},
         {"exit 0", "model-invalid", "m.joblib: the export produced nothing"},
         {"exit 3", "model-invalid", "m.joblib: the export ended with exit status 3 and no reason"},
+        {"echo 'Traceback' >&2; echo 'MemoryError' >&2; exit 1", "model-invalid",
+         "m.joblib: the export ended with exit status 1 and no reason; last words: Traceback | "
+         "MemoryError"},
+        {"echo 'a warning' >&2; echo why >&3; exit 1", "model-invalid", "m.joblib: why"},
         {"kill -KILL $$", "model-invalid",
          "m.joblib: the export ended with signal 9 (Killed) and no reason"},
         {"head -c 101 /dev/zero >&5", "model-too-large",
@@ -166,6 +170,8 @@ static void test_an_offspring_does_not_hold_us_up(void **state)
     int64_t start_ns = clock_mono_ns();
     run("sleep 15 & echo why >&3; exit 1", PATIENCE_MS);
     assert_string_equal(heard.why.text, "m.joblib: why");
+    run("sleep 15 & echo words; exit 1", PATIENCE_MS);
+    assert_non_null(strstr(heard.why.text, "no reason; last words: words"));
     assert_true(clock_mono_ns() - start_ns < 10 * NS_PER_SEC);
 }
 

@@ -178,6 +178,35 @@ static void test_restarts_with_back_off(void **state)
     assert_int_equal(h->n_failed[ROLE_STABLE], 0);
 }
 
+/* A process that served for a second did not die of its start. */
+static void test_a_healthy_life_resets_the_back_off(void **state)
+{
+    struct house *h = *state;
+    house_start_evil(h, ROLE_STABLE, "ready");
+    for (int i = 0; i < 3; i++) {
+        kill_role(h, ROLE_STABLE);
+        loop_until(h->base, h->n_up[ROLE_STABLE] == i + 2);
+    }
+    int64_t healthy_ns = clock_mono_ns() + NS_PER_SEC;
+    loop_until(h->base, clock_mono_ns() > healthy_ns);
+    kill_role(h, ROLE_STABLE);
+    int64_t died_ns = clock_mono_ns();
+    loop_until(h->base, h->n_up[ROLE_STABLE] == 5);
+    const struct proc *p = fleet_ready(h->fleet, ROLE_STABLE);
+    assert_true(proc_started_ns(p) - died_ns < 300 * NS_PER_MS); /* it would be 400 */
+}
+
+/* Ready, and dead at once, for ever: each start is later. */
+static void test_a_crash_loop_is_no_busy_loop(void **state)
+{
+    struct house *h = *state;
+    house_start_evil(h, ROLE_STABLE, "ready exit=1");
+    int64_t end_ns = clock_mono_ns() + 900 * NS_PER_MS;
+    loop_until(h->base, clock_mono_ns() > end_ns);
+    assert_in_range(fleet_n_restarts(h->fleet, ROLE_STABLE), 2, 5); /* 0, 100, 300, 700 ms */
+    assert_int_equal(h->n_gave_up[ROLE_STABLE], 0);
+}
+
 static void test_canary_has_a_crash_limit(void **state)
 {
     struct house *h = *state;
@@ -349,6 +378,8 @@ int main(void)
         TEST(test_first_process_fails),
         TEST(test_program_is_missing),
         TEST(test_restarts_with_back_off),
+        TEST(test_a_healthy_life_resets_the_back_off),
+        TEST(test_a_crash_loop_is_no_busy_loop),
         TEST(test_canary_has_a_crash_limit),
         TEST(test_move),
         TEST(test_move_between_death_and_restart),

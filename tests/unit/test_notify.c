@@ -38,7 +38,7 @@ static char path[SCRATCH_PATH_SIZE];
 static void clear_environment(void)
 {
     static const char *const names[] = {"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID",
-                                        "LISTEN_PID", "LISTEN_FDS"};
+                                        "LISTEN_PID",    "LISTEN_FDS",    "LISTEN_FDNAMES"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         unsetenv(names[i]);
 }
@@ -98,14 +98,31 @@ static void test_states(void **state)
 {
     (void)state;
     notify = notify_new(base);
+    notify_starting(notify, 65000);
+    expect("STATUS=loading\nEXTEND_TIMEOUT_USEC=65000000");
     notify_ready(notify, "serving");
     expect("READY=1\nSTATUS=serving");
     notify_status(notify, "stable model_v1@abc");
     expect("STATUS=stable model_v1@abc");
-    notify_stopping(notify);
-    expect("STOPPING=1\nSTATUS=draining");
+    notify_stopping(notify, INT64_C(3600000));
+    expect("STOPPING=1\nSTATUS=draining\nEXTEND_TIMEOUT_USEC=3600000000");
     char text[64];
     assert_false(receive(text, sizeof text, 0));
+}
+
+/* A model file's name comes from outside. */
+static void test_a_status_is_one_line(void **state)
+{
+    char text[1024], status[600];
+    (void)state;
+    notify = notify_new(base);
+    notify_status(notify, "stable a\nSTOPPING=1\x1b@b");
+    expect("STATUS=stable a?STOPPING=1?@b");
+    memset(status, 'x', sizeof status - 1);
+    status[sizeof status - 1] = '\0';
+    notify_ready(notify, status);
+    assert_true(receive(text, sizeof text, PATIENCE_MS));
+    assert_memory_equal(text, "READY=1\nSTATUS=xxx", 18);
 }
 
 /* sd_notify(3): RELOADING comes with the monotonic time in microseconds. */
@@ -143,7 +160,8 @@ static void say_everything(void)
     notify_ready(notify, "x");
     notify_status(notify, "x");
     notify_reloading(notify);
-    notify_stopping(notify);
+    notify_starting(notify, 1);
+    notify_stopping(notify, 1);
 }
 
 static void test_nobody_listens(void **state)
@@ -218,6 +236,18 @@ static void test_watchdog(void **state)
     event_free(on_readable);
 }
 
+/* It is the loop that beats: while it hangs, there is no heartbeat. */
+static void test_watchdog_of_a_loop_that_hangs(void **state)
+{
+    char text[64];
+    (void)state;
+    setenv("WATCHDOG_USEC", "20000", 1);
+    notify = notify_new(base);
+    assert_false(receive(text, sizeof text, 100));
+    loop_settle(base);
+    expect("WATCHDOG=1");
+}
+
 static void test_watchdogs_of_others(void **state)
 {
     static const struct {
@@ -237,38 +267,59 @@ static void test_watchdogs_of_others(void **state)
     }
 }
 
-/* --- LISTEN_FDS: in a child, whose descriptor 3 is ours to choose ----------*/
+/* --- LISTEN_FDS: in a child, whose descriptors are ours to choose -----------*/
 
 struct passed {
     const char *pid; /* NULL: the child's own */
     const char *fds;
+    const char *names;
     int found; /* what notify_listen_fd shall give */
 };
+
+/* A listening socket, blocking and without close-on-exec, as the descriptor fd. */
+static bool place_socket(int fd)
+{
+    int s = socket(AF_INET, SOCK_STREAM, 0);
+    return s >= 0 && listen(s, 1) == 0 && (s == fd || dup2(s, fd) == fd);
+}
+
+static bool is_cloexec(int fd)
+{
+    return (fcntl(fd, F_GETFD) & FD_CLOEXEC) != 0;
+}
 
 static int look_for_passed_socket(void *arg)
 {
     const struct passed *p = arg;
+    struct err e = {0};
     char own[24];
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
-    if (fd < 0 || dup2(fd, 3) != 3) /* without close-on-exec, blocking */
+    int fd = 99;
+    if (!place_socket(3) || !place_socket(4))
         return 1;
     snprintf(own, sizeof own, "%d", (int)getpid());
     setenv("LISTEN_PID", p->pid != NULL ? p->pid : own, 1);
     if (p->fds != NULL)
         setenv("LISTEN_FDS", p->fds, 1);
-    if (notify_listen_fd() != p->found)
+    if (p->names != NULL)
+        setenv("LISTEN_FDNAMES", p->names, 1);
+    if (notify_listen_fd(&fd, &e) != 0 || fd != p->found)
         return 2;
-    bool is_cloexec = (fcntl(3, F_GETFD) & FD_CLOEXEC) != 0;
-    bool is_nonblock = (fcntl(3, F_GETFL) & O_NONBLOCK) != 0;
-    bool is_taken = p->found == 3;
-    return is_cloexec == is_taken && is_nonblock == is_taken ? 0 : 3;
+    if (fd >= 0 && (!is_cloexec(fd) || (fcntl(fd, F_GETFL) & O_NONBLOCK) == 0))
+        return 3;
+    if (is_cloexec(3) != (fd >= 0)) /* no worker gets the others either */
+        return 4;
+    return notify_listen_fd(&fd, &e) == 0 && fd == -1 && getenv("LISTEN_FDNAMES") == NULL ? 0 : 5;
 }
 
 static void test_listen_fds(void **state)
 {
     static struct passed cases[] = {
-        {NULL, "1", 3}, {NULL, "2", 3},  {NULL, "0", -1}, {NULL, NULL, -1},
-        {"1", "1", -1}, {NULL, "x", -1}, {"", "1", -1},   {NULL, "-1", -1},
+        {NULL, "1", NULL, 3},          {NULL, "2", NULL, 3},      {NULL, "0", NULL, -1},
+        {NULL, NULL, NULL, -1},        {"1", "1", NULL, -1},      {NULL, "x", NULL, -1},
+        {"", "1", NULL, -1},           {NULL, "-1", NULL, -1},    {NULL, "1", "http", 3},
+        {NULL, "2", "admin:http", 4},  {NULL, "2", "http:x", 3},  {NULL, "2", "xhttp:https", 3},
+        {NULL, "1", "admin:http", 3},  {NULL, "2", ":http", 4},   {NULL, "2", "", 3},
+        {NULL, "99999999", "http", 3}, {NULL, "1", "unknown", 3}, {NULL, "2", "::http", 3},
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -276,7 +327,31 @@ static void test_listen_fds(void **state)
         if (rc != 0)
             fail_msg("case %zu: %d", i, rc);
     }
-    assert_int_equal(notify_listen_fd(), -1);
+}
+
+static int pass_something_else(void *arg)
+{
+    const int *type = arg;
+    struct err e = {0};
+    char own[24];
+    int fd = 99;
+    int s = *type == 0 ? open("/dev/null", O_RDWR) : socket(AF_INET, *type, 0);
+    if (s < 0 || dup2(s, 3) != 3)
+        return 1;
+    snprintf(own, sizeof own, "%d", (int)getpid());
+    setenv("LISTEN_PID", own, 1);
+    setenv("LISTEN_FDS", "1", 1);
+    if (notify_listen_fd(&fd, &e) == 0 || strcmp(e.code, "cannot-listen") != 0)
+        return 2;
+    return strcmp(e.text, "LISTEN_FDS: descriptor 3 is not a listening stream socket") == 0 ? 0 : 3;
+}
+
+static void test_passed_what_is_no_listening_socket(void **state)
+{
+    int types[] = {0, SOCK_STREAM, SOCK_DGRAM};
+    (void)state;
+    for (size_t i = 0; i < sizeof types / sizeof types[0]; i++)
+        assert_int_equal(child_run(pass_something_else, &types[i], NULL, 0), 0);
 }
 
 #define CASE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
@@ -285,13 +360,16 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         CASE(test_states),
+        CASE(test_a_status_is_one_line),
         CASE(test_reloading),
         CASE(test_abstract_socket),
         CASE(test_nobody_listens),
         CASE(test_a_full_socket),
         CASE(test_watchdog),
+        CASE(test_watchdog_of_a_loop_that_hangs),
         CASE(test_watchdogs_of_others),
         CASE(test_listen_fds),
+        CASE(test_passed_what_is_no_listening_socket),
     };
     return cmocka_run_group_tests_name("notify", tests, NULL, NULL);
 }

@@ -37,12 +37,19 @@ static void test_directories(void **state)
     assert_string_equal(p->state_dir, "/a");
     assert_string_equal(p->runtime_dir, "/run/from/systemd");
     places_free(&p);
+    setenv("STATE_DIRECTORY", "/first:/second", 1); /* StateDirectory= may name several */
+    setenv("RUNTIME_DIRECTORY", "/run/a:/run/b:/run/c", 1);
+    p = find(overrides, 1, &e);
+    assert_string_equal(p->state_dir, "/first");
+    assert_string_equal(p->runtime_dir, "/run/a");
+    places_free(&p);
     unsetenv("STATE_DIRECTORY");
-    unsetenv("RUNTIME_DIRECTORY");
+    setenv("RUNTIME_DIRECTORY", "", 1);
     p = find(overrides, 1, &e);
     assert_string_equal(p->state_dir, "var/state");
     assert_string_equal(p->runtime_dir, "var/run");
     places_free(&p);
+    unsetenv("RUNTIME_DIRECTORY");
 }
 
 static void test_worker_is_missing(void **state)

@@ -16,12 +16,11 @@
 
 #include "common/clock.h"
 #include "common/log.h"
-#include "supervisor/modelref.h"
 #include "supervisor/proc.h"
 #include "tests/support/evil.h"
+#include "tests/support/life.h"
 #include "tests/support/loop.h"
 
-#define LONG_MS   60000 /* never reached by a test that passes */
 #define MAX_CALLS 8
 
 /* --- The table --------------------------------------------------------------*/
@@ -74,150 +73,13 @@ static void test_names(void **state)
         assert_string_equal(proc_event_name((enum proc_event)i), events[i]);
 }
 
-/* --- One process under observation ------------------------------------------*/
-
-struct life {
-    struct event_base *base;
-    struct proc *p; /* NULL once it is dead */
-    pid_t pid;
-    int n_ready, n_dead;
-    struct obituary o; /* its texts are the copies */
-    char how[80], why[200], refusal[500];
-};
-
-struct question {
-    struct proc_call call; /* first */
-    struct life *life;
-    int n_done;
-    enum call_outcome outcome;
-    double output;
-    char text[100];
-    bool before_obituary;
-    bool before_reaping; /* the process still had its pid */
-};
-
-static void on_ready(void *arg, struct proc *p)
-{
-    struct life *l = arg;
-    assert_ptr_equal(p, l->p);
-    assert_int_equal(proc_state(p), PROC_READY);
-    l->n_ready++;
-}
-
-static void on_dead(void *arg, struct proc *p, const struct obituary *o)
-{
-    struct life *l = arg;
-    if (l->p != NULL)
-        assert_ptr_equal(p, l->p);
-    l->n_dead++;
-    l->o = *o;
-    snprintf(l->how, sizeof l->how, "%s", o->how);
-    snprintf(l->why, sizeof l->why, "%s", o->why);
-    snprintf(l->refusal, sizeof l->refusal, "%s", o->refusal);
-    l->p = NULL;
-}
-
-static void on_done(struct proc_call *call, const struct call_result *result)
-{
-    struct question *q = (struct question *)call;
-    q->n_done++;
-    q->outcome = result->outcome;
-    if (result->outcome == CALL_OK)
-        q->output = result->outputs[0];
-    if (result->outcome == CALL_FAULT)
-        snprintf(q->text, sizeof q->text, "%s", result->text);
-    q->before_obituary = q->life->n_dead == 0;
-    q->before_reaping = kill(q->life->pid, 0) == 0;
-}
-
-struct limits { /* 0: for ever */
-    int start_ms, hang_ms, drain_ms;
-};
-
-static void begin_with(struct life *l, const char *program, const char *script,
-                       const struct limits *limits)
-{
-    struct err e = {0};
-    *l = (struct life){.base = event_base_new()};
-    const struct proc_options options = {
-        .base = l->base,
-        .program = program,
-        .role = "canary",
-        .start_timeout_ms = limits->start_ms > 0 ? limits->start_ms : LONG_MS,
-        .hang_ms = limits->hang_ms > 0 ? limits->hang_ms : LONG_MS,
-        .drain_ms = limits->drain_ms > 0 ? limits->drain_ms : LONG_MS,
-    };
-    const struct proc_listener listener = {.ready = on_ready, .dead = on_dead, .arg = l};
-    struct modelref *model = evil_model(script);
-    l->p = proc_start(&options, model, &listener, &e);
-    assert_non_null(l->p);
-    l->pid = proc_pid(l->p);
-    assert_ptr_equal(proc_model(l->p), model);
-    assert_int_equal(proc_state(l->p), PROC_STARTING);
-    assert_string_equal(proc_kind(l->p), "");
-    assert_int_equal(proc_n_features(l->p), 0);
-    modelref_free(&model); /* the process keeps its own */
-}
-
-static void begin(struct life *l, const char *script, const struct limits *limits)
-{
-    char program[EVIL_PATH_SIZE];
-    built_program(program, "tests/support/evil_worker");
-    begin_with(l, program, script, limits);
-}
-
-static void begin_ready(struct life *l, const char *script, const struct limits *limits)
-{
-    begin(l, script, limits);
-    loop_until(l->base, l->n_ready > 0 || l->n_dead > 0);
-    assert_int_equal(l->n_ready, 1);
-    assert_non_null(l->p);
-}
-
-/* Waits for the death, and that it is told once. */
-static void end(struct life *l)
-{
-    loop_until(l->base, l->n_dead > 0);
-    loop_settle(l->base);
-    assert_int_equal(l->n_dead, 1);
-    assert_int_equal(l->o.pid, l->pid);
-    assert_int_equal(kill(l->pid, 0), -1);
-    event_base_free(l->base);
-}
-
-static void ask(struct life *l, struct question *q, int deadline_ms)
-{
-    static const double features[EVIL_FEATURES] = {7.5, 1, 2, 3, 4};
-    *q = (struct question){.call.done = on_done, .life = l};
-    proc_predict(l->p, &q->call, features, EVIL_FEATURES, 1,
-                 clock_mono_ns() + deadline_ms * NS_PER_MS, true);
-    assert_int_equal(q->n_done, 0); /* never from inside */
-}
-
-static void ask_all(struct life *l, struct question *questions, int n)
-{
-    for (int i = 0; i < n; i++)
-        ask(l, &questions[i], LONG_MS);
-    assert_int_equal(proc_counts(l->p).n_in_flight, n);
-}
-
-static void assert_all(const struct question *questions, int n, enum call_outcome outcome)
-{
-    for (int i = 0; i < n; i++) {
-        assert_int_equal(questions[i].n_done, 1);
-        assert_int_equal(questions[i].outcome, outcome);
-        assert_true(questions[i].before_obituary);
-    }
-}
-
 /* --- Lives that end by themselves -------------------------------------------*/
 
-#define KILLED_BY_US "signal 9 (Killed)"
-#define MID_SERVICE  "it broke the protocol: READY or REFUSE in mid-service"
+#define MID_SERVICE "it broke the protocol: READY or REFUSE in mid-service"
 
 static const struct {
     const char *script;
-    struct limits limits;
+    struct life_limits limits;
     bool was_ready;
     bool start_timed_out;
     const char *how;
@@ -258,8 +120,8 @@ static void test_lives_that_end_by_themselves(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof lives / sizeof lives[0]; i++) {
         struct life l;
-        begin(&l, lives[i].script, &lives[i].limits);
-        end(&l);
+        life_begin(&l, lives[i].script, &lives[i].limits);
+        life_end(&l);
         if (strcmp(l.how, lives[i].how) != 0 || !contains(l.why, lives[i].why) ||
             !contains(l.refusal, lives[i].refusal) || l.o.was_ready != lives[i].was_ready ||
             l.o.start_timed_out != lives[i].start_timed_out)
@@ -273,11 +135,11 @@ static void test_lives_that_end_by_themselves(void **state)
 
 static void test_program_that_is_not_there(void **state)
 {
-    const struct limits limits = {0};
+    const struct life_limits limits = {0};
     struct life l;
     (void)state;
-    begin_with(&l, "/nowhere/canary-worker", "ready", &limits);
-    end(&l);
+    life_begin_program(&l, "/nowhere/canary-worker", "ready", &limits);
+    life_end(&l);
     assert_string_equal(l.how, "exit status 127 (the program could not be executed)");
     assert_false(l.o.was_ready);
 }
@@ -286,70 +148,70 @@ static void test_program_that_is_not_there(void **state)
 
 static void test_answers(void **state)
 {
-    const struct limits limits = {0};
+    const struct life_limits limits = {0};
     struct question q[3];
     struct life l;
     (void)state;
-    begin_ready(&l, "ready", &limits);
+    life_begin_ready(&l, "ready", &limits);
     assert_string_equal(proc_kind(l.p), "evil");
     assert_string_equal(proc_output_name(l.p), "badness");
     assert_int_equal(proc_n_features(l.p), EVIL_FEATURES);
     assert_int_equal(proc_board_row(l.p, BOARD_ROUND_TRIP), -1);
-    ask_all(&l, q, 3);
+    life_ask_all(&l, q, 3);
     loop_until(l.base, proc_counts(l.p).n_in_flight == 0);
-    assert_all(q, 3, CALL_OK);
+    life_assert_all(q, 3, CALL_OK);
     assert_true(q[0].output == 7.5);
     assert_int_equal(proc_counts(l.p).n[CALL_OK], 3);
     proc_reset_counts(l.p);
     assert_int_equal(proc_counts(l.p).n[CALL_OK], 0);
     proc_kill(l.p, "the test is over");
-    end(&l);
+    life_end(&l);
 }
 
 static void test_faults_do_not_end_it(void **state)
 {
-    const struct limits limits = {0};
+    const struct life_limits limits = {0};
     struct question q[2];
     struct life l;
     (void)state;
-    begin_ready(&l, "ready fault", &limits);
-    ask_all(&l, q, 2);
+    life_begin_ready(&l, "ready fault", &limits);
+    life_ask_all(&l, q, 2);
     loop_until(l.base, proc_counts(l.p).n_in_flight == 0);
-    assert_all(q, 2, CALL_FAULT);
+    life_assert_all(q, 2, CALL_FAULT);
     assert_string_equal(q[0].text, EVIL_FAULT);
     assert_int_equal(proc_counts(l.p).n[CALL_FAULT], 2);
     assert_int_equal(proc_state(l.p), PROC_READY);
     proc_kill(l.p, "the test is over");
-    end(&l);
+    life_end(&l);
 }
 
 /* One row was asked about: two answers are a breach of the protocol. */
 static void test_wrong_number_of_outputs(void **state)
 {
-    const struct limits limits = {0};
+    const struct life_limits limits = {0};
     struct question q[1];
     struct life l;
     (void)state;
-    begin_ready(&l, "ready double", &limits);
-    ask_all(&l, q, 1);
-    end(&l);
-    assert_all(q, 1, CALL_LOST);
+    life_begin_ready(&l, "ready double", &limits);
+    life_ask_all(&l, q, 1);
+    life_end(&l);
+    life_assert_all(q, 1, CALL_LOST);
     assert_string_equal(l.how, KILLED_BY_US);
     assert_non_null(strstr(l.why, "outputs"));
 }
 
 static void test_hanging_worker_is_killed(void **state)
 {
-    const struct limits limits = {.hang_ms = 80};
+    const struct life_limits limits = {.hang_ms = 80};
     struct question q[3];
     struct life l;
     (void)state;
-    begin_ready(&l, "ready hang", &limits);
-    ask_all(&l, q, 3);
-    end(&l);
-    assert_all(q, 3, CALL_LOST);
+    life_begin_ready(&l, "ready hang", &limits);
+    life_ask_all(&l, q, 3);
+    life_end(&l);
+    life_assert_all(q, 3, CALL_LOST);
     assert_string_equal(l.how, KILLED_BY_US);
-    assert_string_equal(l.why, "it answered nothing while calls waited");
+    assert_string_equal(l.why, "it answered nothing within hang_ms");
     assert_int_equal(l.o.n_lost, 3);
     assert_false(l.o.wanted);
 }
@@ -357,46 +219,73 @@ static void test_hanging_worker_is_killed(void **state)
 /* A call past its own deadline is over; the worker still owes the answer. */
 static void test_timeouts_count_as_owed(void **state)
 {
-    const struct limits limits = {.hang_ms = 400};
+    const struct life_limits limits = {.hang_ms = 400};
     struct question q;
     struct life l;
     (void)state;
-    begin_ready(&l, "ready hang", &limits);
-    ask(&l, &q, 20);
+    life_begin_ready(&l, "ready hang", &limits);
+    life_ask(&l, &q, 20);
     loop_until(l.base, q.n_done > 0);
     assert_int_equal(q.outcome, CALL_TIMEOUT);
-    end(&l);
+    life_end(&l);
     assert_int_equal(q.n_done, 1);
-    assert_string_equal(l.why, "it answered nothing while calls waited");
+    assert_string_equal(l.why, "it answered nothing within hang_ms");
     assert_int_equal(l.o.n_lost, 0);
 }
 
-/* Nobody asks, so it may be silent for ever. */
+/* Nobody asks, so it may be silent for ever: it answers the PINGs. They are no
+ * calls, and nobody sees them. */
 static void test_idle_worker_is_not_hanging(void **state)
 {
-    const struct limits limits = {.hang_ms = 10};
+    const struct life_limits limits = {.hang_ms = 400};
+    struct question q;
     struct life l;
     (void)state;
-    begin_ready(&l, "ready", &limits);
-    int64_t until = clock_mono_ns() + 60 * NS_PER_MS;
+    life_begin_ready(&l, "ready pings", &limits);
+    int64_t until = clock_mono_ns() + 900 * NS_PER_MS;
     loop_until(l.base, clock_mono_ns() > until);
     assert_int_equal(l.n_dead, 0);
     assert_int_equal(proc_state(l.p), PROC_READY);
+    assert_int_equal(proc_counts(l.p).n_in_flight, 0);
+    for (int i = 0; i < N_CALL_OUTCOMES; i++)
+        assert_int_equal(proc_counts(l.p).n[i], 0);
+    life_ask(&l, &q, LIFE_LONG_MS);
+    loop_until(l.base, q.n_done > 0);
+    print_message("%.0f PINGs in 900 ms of silence; hang_ms 400\n", q.output);
+    assert_true(q.output >= 2 && q.output <= 40);
     proc_kill(l.p, "the test is over");
-    end(&l);
+    life_end(&l);
+}
+
+/* An idle worker that is stopped says nothing at all: no EOF, no exit. */
+static void test_stopped_idle_worker_is_killed(void **state)
+{
+    const struct life_limits limits = {.hang_ms = 240};
+    struct life l;
+    (void)state;
+    life_begin_ready(&l, "ready", &limits);
+    int64_t began_ns = clock_mono_ns();
+    assert_int_equal(kill(l.pid, SIGSTOP), 0);
+    life_end(&l);
+    print_message("found after %.0f ms; hang_ms 240\n",
+                  ns_to_ms((double)(clock_mono_ns() - began_ns)));
+    assert_true(clock_mono_ns() - began_ns >= 240 * NS_PER_MS);
+    assert_string_equal(l.why, "it answered nothing within hang_ms");
+    assert_string_equal(l.how, KILLED_BY_US);
+    assert_false(l.o.wanted);
 }
 
 static void test_death_loses_its_calls(void **state)
 {
-    const struct limits limits = {0};
+    const struct life_limits limits = {0};
     struct question q[4];
     struct life l;
     (void)state;
-    begin_ready(&l, "ready good=1 die", &limits);
-    ask_all(&l, q, 4);
-    end(&l);
-    assert_all(q, 1, CALL_OK); /* what was answered is not lost */
-    assert_all(q + 1, 3, CALL_LOST);
+    life_begin_ready(&l, "ready good=1 die", &limits);
+    life_ask_all(&l, q, 4);
+    life_end(&l);
+    life_assert_all(q, 1, CALL_OK); /* what was answered is not lost */
+    life_assert_all(q + 1, 3, CALL_LOST);
     assert_string_equal(l.how, "exit status 3");
     assert_int_equal(l.o.n_lost, 3);
     assert_true(l.o.was_ready);
@@ -406,18 +295,18 @@ static void test_death_loses_its_calls(void **state)
 
 static void test_drain_finishes_its_calls(void **state)
 {
-    const struct limits limits = {0};
+    const struct life_limits limits = {0};
     struct question q[MAX_CALLS];
     struct life l;
     (void)state;
-    begin_ready(&l, "ready slow=5", &limits);
-    ask_all(&l, q, MAX_CALLS);
+    life_begin_ready(&l, "ready slow=5", &limits);
+    life_ask_all(&l, q, MAX_CALLS);
     proc_drain(l.p);
     assert_int_equal(proc_state(l.p), PROC_DRAINING);
     proc_drain(l.p); /* again: nothing happens */
     assert_int_equal(proc_state(l.p), PROC_DRAINING);
-    end(&l);
-    assert_all(q, MAX_CALLS, CALL_OK);
+    life_end(&l);
+    life_assert_all(q, MAX_CALLS, CALL_OK);
     assert_string_equal(l.how, "exit status 0");
     assert_string_equal(l.why, "");
     assert_true(l.o.wanted);
@@ -426,28 +315,28 @@ static void test_drain_finishes_its_calls(void **state)
 
 static void test_drain_of_an_idle_worker(void **state)
 {
-    const struct limits limits = {0};
+    const struct life_limits limits = {0};
     struct life l;
     (void)state;
-    begin_ready(&l, "ready", &limits);
+    life_begin_ready(&l, "ready", &limits);
     proc_drain(l.p);
     assert_int_equal(proc_state(l.p), PROC_STOPPING);
-    end(&l);
+    life_end(&l);
     assert_string_equal(l.how, "exit status 0");
     assert_true(l.o.wanted);
 }
 
 static void test_drain_ends_at_its_deadline(void **state)
 {
-    const struct limits limits = {.drain_ms = 60};
+    const struct life_limits limits = {.drain_ms = 60};
     struct question q[2];
     struct life l;
     (void)state;
-    begin_ready(&l, "ready hang", &limits);
-    ask_all(&l, q, 2);
+    life_begin_ready(&l, "ready hang", &limits);
+    life_ask_all(&l, q, 2);
     proc_drain(l.p);
-    end(&l);
-    assert_all(q, 2, CALL_LOST);
+    life_end(&l);
+    life_assert_all(q, 2, CALL_LOST);
     assert_string_equal(l.how, KILLED_BY_US);
     assert_string_equal(l.why, "it did not go in time");
     assert_true(l.o.wanted);
@@ -456,14 +345,14 @@ static void test_drain_ends_at_its_deadline(void **state)
 /* Its calls time out while it drains: then, too, it is idle and may go. */
 static void test_drain_by_timeouts(void **state)
 {
-    const struct limits limits = {0};
+    const struct life_limits limits = {0};
     struct question q;
     struct life l;
     (void)state;
-    begin_ready(&l, "ready hang", &limits);
-    ask(&l, &q, 20);
+    life_begin_ready(&l, "ready hang", &limits);
+    life_ask(&l, &q, 20);
     proc_drain(l.p);
-    end(&l);
+    life_end(&l);
     assert_int_equal(q.n_done, 1);
     assert_int_equal(q.outcome, CALL_TIMEOUT);
     assert_string_equal(l.how, "exit status 0");
@@ -471,12 +360,12 @@ static void test_drain_by_timeouts(void **state)
 
 static void test_worker_that_ignores_quit(void **state)
 {
-    const struct limits limits = {0};
+    const struct life_limits limits = {0};
     struct life l;
     (void)state;
-    begin_ready(&l, "ready stubborn", &limits);
+    life_begin_ready(&l, "ready stubborn", &limits);
     proc_drain(l.p);
-    end(&l);
+    life_end(&l);
     assert_string_equal(l.how, KILLED_BY_US);
     assert_string_equal(l.why, "it did not go in time");
     assert_true(l.o.wanted);
@@ -484,13 +373,13 @@ static void test_worker_that_ignores_quit(void **state)
 
 static void test_drain_before_it_was_ready(void **state)
 {
-    const struct limits limits = {0};
+    const struct life_limits limits = {0};
     struct life l;
     (void)state;
-    begin(&l, "ready", &limits);
+    life_begin(&l, "ready", &limits);
     proc_drain(l.p);
     assert_int_equal(proc_state(l.p), PROC_STOPPING);
-    end(&l);
+    life_end(&l);
     assert_int_equal(l.n_ready, 0);
     assert_string_equal(l.how, "exit status 0");
     assert_true(l.o.wanted);
@@ -498,19 +387,19 @@ static void test_drain_before_it_was_ready(void **state)
 
 static void test_kill_loses_its_calls_at_once(void **state)
 {
-    const struct limits limits = {0};
+    const struct life_limits limits = {0};
     struct question q[5];
     struct life l;
     (void)state;
-    begin_ready(&l, "ready hang", &limits);
-    ask_all(&l, q, 5);
+    life_begin_ready(&l, "ready hang", &limits);
+    life_ask_all(&l, q, 5);
     proc_kill(l.p, "rolled back");
     assert_int_equal(proc_state(l.p), PROC_KILLED);
     assert_int_equal(q[0].n_done, 0); /* on the next turn, not from inside */
     proc_kill(l.p, "killed again");
     proc_drain(l.p);
-    end(&l);
-    assert_all(q, 5, CALL_LOST);
+    life_end(&l);
+    life_assert_all(q, 5, CALL_LOST);
     assert_true(q[0].before_reaping); /* so they can be asked elsewhere at once */
     assert_string_equal(l.how, KILLED_BY_US);
     assert_string_equal(l.why, "rolled back"); /* the first reason stands */
@@ -520,12 +409,12 @@ static void test_kill_loses_its_calls_at_once(void **state)
 
 static void test_kill_before_it_was_ready(void **state)
 {
-    const struct limits limits = {0};
+    const struct life_limits limits = {0};
     struct life l;
     (void)state;
-    begin(&l, "sleep", &limits);
+    life_begin(&l, "sleep", &limits);
     proc_kill(l.p, "not wanted any more");
-    end(&l);
+    life_end(&l);
     assert_int_equal(l.n_ready, 0);
     assert_false(l.o.start_timed_out);
     assert_string_equal(l.why, "not wanted any more");
@@ -535,20 +424,20 @@ static void test_kill_before_it_was_ready(void **state)
 /* The delay is told, and a role may change while calls are answered. */
 static void test_delay_and_role(void **state)
 {
-    const struct limits limits = {0};
+    const struct life_limits limits = {0};
     struct question q;
     struct life l;
     (void)state;
-    begin_ready(&l, "ready delay", &limits);
+    life_begin_ready(&l, "ready delay", &limits);
     proc_delay(l.p, 12.5);
-    ask(&l, &q, LONG_MS);
+    life_ask(&l, &q, LIFE_LONG_MS);
     assert_string_equal(proc_role(l.p), "canary");
     proc_set_role(l.p, "stable");
     loop_until(l.base, q.n_done > 0);
     assert_true(q.output == 12.5);
     assert_string_equal(proc_role(l.p), "stable");
     proc_drain(l.p);
-    end(&l);
+    life_end(&l);
 }
 
 int main(void)
@@ -568,6 +457,7 @@ int main(void)
         cmocka_unit_test(test_kill_before_it_was_ready),
         cmocka_unit_test(test_delay_and_role),
         cmocka_unit_test(test_idle_worker_is_not_hanging),
+        cmocka_unit_test(test_stopped_idle_worker_is_killed),
         cmocka_unit_test(test_hanging_worker_is_killed),
         cmocka_unit_test(test_timeouts_count_as_owed),
         cmocka_unit_test(test_death_loses_its_calls),

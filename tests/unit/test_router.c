@@ -4,6 +4,7 @@
  * with real processes, good and evil.
  */
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -12,6 +13,7 @@
 #include <cmocka.h>
 
 #include "common/clock.h"
+#include "supervisor/proc.h"
 #include "supervisor/settings.h"
 #include "tests/support/house.h"
 
@@ -129,6 +131,45 @@ static void test_canary_answers_for_stable(void **state)
     assert_int_equal(h->n_samples[ARM_STABLE] + h->n_samples[ARM_CANARY], 0);
 }
 
+static void test_stable_hangs_and_a_canary_is_ready(void **state)
+{
+    struct house *h = *state;
+    h->settings->try_deadline_ms = 40;
+    open_house(h, "ready hang", "ready");
+    house_ask_all(h, asked, 10, ROUTING_BY_LOT);
+    for (int i = 0; i < 10; i++)
+        assert_true(asked[i].code[0] == '\0' && asked[i].arm == ARM_CANARY);
+    assert_int_equal(router_counts(h->router)->n_fallbacks, 5);
+    assert_int_equal(h->n_samples[ARM_CANARY], 5); /* its own, not those of stable */
+    assert_int_equal(h->n_samples[ARM_STABLE], 0);
+}
+
+/* Even when one try may take all the time there is, another one gets its half. */
+static void test_a_try_leaves_time_for_another(void **state)
+{
+    struct house *h = *state;
+    h->settings->predict_deadline_ms = h->settings->try_deadline_ms = 2000;
+    open_house(h, "ready", "ready hang");
+    house_ask_all(h, asked, 3, ROUTING_TO_CANARY);
+    for (int i = 0; i < 3; i++)
+        assert_true(asked[i].code[0] == '\0' && asked[i].arm == ARM_STABLE);
+}
+
+/* It comes after its time, and to nobody: the request has its answer. */
+static void test_a_late_answer_is_dropped(void **state)
+{
+    struct house *h = *state;
+    h->settings->try_deadline_ms = 30;
+    open_house(h, "ready", "ready slow=120");
+    house_ask_all(h, asked, 1, ROUTING_TO_CANARY);
+    assert_int_equal(asked[0].arm, ARM_STABLE);
+    const struct proc *p = fleet_ready(h->fleet, ROLE_CANARY);
+    loop_until(h->base, proc_counts(p).n_owed == 0);
+    assert_int_equal(asked[0].n_done, 1);
+    assert_int_equal(proc_counts(p).n[CALL_TIMEOUT], 1);
+    assert_int_equal(proc_counts(p).n[CALL_OK], 0);
+}
+
 /* --- Forced routing ---------------------------------------------------------*/
 
 static void test_forced_routing_is_never_a_sample(void **state)
@@ -174,15 +215,66 @@ static void test_all_models_fault(void **state)
     assert_int_equal(router_counts(h->router)->n_retried, 1);
 }
 
-static void test_poison(void **state)
+/* A FAULT is the model's word, not the role's: another model may become stable. */
+static void test_fault_of_a_model_that_goes(void **state)
 {
     struct house *h = *state;
-    house_start_evil(h, ROLE_STABLE, "ready die");
+    open_house(h, "ready fault", "ready");
+    for (int i = 1; i <= 2; i++) { /* the second death's restart takes 100 ms */
+        assert_int_equal(kill(proc_pid(fleet_ready(h->fleet, ROLE_CANARY)), SIGKILL), 0);
+        loop_until(h->base, h->n_buried == i && (i == 2 || h->n_up[ROLE_CANARY] == 2));
+    }
+    house_ask(h, &asked[0], ROUTING_BY_LOT);
+    loop_until(h->base, router_counts(h->router)->n_waiting == 1); /* stable said FAULT */
+    fleet_retire(h->fleet, ROLE_STABLE);
+    fleet_move(h->fleet, ROLE_CANARY, ROLE_STABLE);
+    house_await(h, asked, 1);
+    assert_string_equal(asked[0].code, "");
+    assert_int_equal(asked[0].arm, ARM_STABLE);
+}
+
+/* Waiting for a model that might know better has an end, and a reason. */
+static void test_fault_while_the_other_model_is_away(void **state)
+{
+    struct house *h = *state;
+    h->settings->predict_deadline_ms = 60;
+    house_start_evil(h, ROLE_STABLE, "ready fault");
+    evil_write("slow.json", "sleep");
+    house_start(h, ROLE_CANARY, "slow.json");
     house_ask_all(h, asked, 1, ROUTING_BY_LOT);
-    assert_error(&asked[0], "poison-request", "three workers died");
-    loop_until(h->base, h->n_buried == 3);
-    loop_settle(h->base);
-    assert_int_equal(h->n_buried, 3); /* not one more */
+    assert_error(&asked[0], "model-fault", EVIL_FAULT);
+}
+
+/* --- The retry budget -------------------------------------------------------*/
+
+/* Full at the start, with 2 x max_in_flight; one token comes with a request. */
+static void test_retry_budget(void **state)
+{
+    struct house *h = *state;
+    h->settings->try_deadline_ms = 5;
+    h->settings->max_in_flight = 4;
+    router_set_settings(h->router, h->settings);
+    house_start_evil(h, ROLE_STABLE, "ready hang");
+    for (int i = 1; i <= 2; i++) {
+        house_ask_all(h, asked, 1, ROUTING_BY_LOT);
+        assert_error(&asked[0], "unavailable", "retry budget");
+        assert_int_equal(router_counts(h->router)->n_over_budget, i);
+        assert_int_equal(router_counts(h->router)->n_retried, i == 1 ? 2 * 4 : 2 * 4 + 1);
+    }
+}
+
+static void test_retry_budget_is_enough_for_a_bad_canary(void **state)
+{
+    struct house *h = *state;
+    h->settings->max_in_flight = 1;
+    router_set_settings(h->router, h->settings);
+    open_house(h, "ready", "ready fault");
+    for (int i = 0; i < 200; i++) {
+        house_ask_all(h, asked, 1, ROUTING_BY_LOT);
+        assert_string_equal(asked[0].code, "");
+    }
+    assert_int_equal(router_counts(h->router)->n_retried, 100);
+    assert_int_equal(router_counts(h->router)->n_over_budget, 0);
 }
 
 static void test_deadline(void **state)
@@ -291,8 +383,14 @@ int main(void)
         TEST(test_forced_to_a_canary_that_is_not_there),
         TEST(test_what_a_canary_fails_stable_answers),
         TEST(test_canary_answers_for_stable),
+        TEST(test_stable_hangs_and_a_canary_is_ready),
+        TEST(test_a_try_leaves_time_for_another),
+        TEST(test_a_late_answer_is_dropped),
         TEST(test_all_models_fault),
-        TEST(test_poison),
+        TEST(test_fault_of_a_model_that_goes),
+        TEST(test_fault_while_the_other_model_is_away),
+        TEST(test_retry_budget),
+        TEST(test_retry_budget_is_enough_for_a_bad_canary),
         TEST(test_deadline),
         TEST(test_overloaded),
         TEST(test_waits_while_nobody_is_ready),

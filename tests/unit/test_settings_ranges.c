@@ -59,6 +59,7 @@ static const struct row {
     {"hang_ms", WHOLE, {"10", "3600000"}, {"9", "3600001"}, NULL},
     {"start_timeout_ms", WHOLE, {"10", "3600000"}, {"9", "3600001"}, NULL},
     {"drain_timeout_ms", WHOLE, {"0", "3600000"}, {"-1", "3600001"}, NULL},
+    {"workers_per_version", WHOLE, {"1", "64"}, {"0", "65", "1.5"}, NULL},
     {"crash_limit", WHOLE, {"1", "1000"}, {"0", "1001"}, NULL},
     {"max_in_flight", WHOLE, {"1", "1000000"}, {"0", "1000001"}, NULL},
     {"max_body_bytes", WHOLE, {"1", "1048576"}, {"0", "1048577"}, NULL},

@@ -241,6 +241,26 @@ static void test_surroundings(void **state)
     fd_close(&fds[0]);
 }
 
+/* Both outputs go where the caller says, or to our own standard error. */
+static void test_output(void **state)
+{
+    static const char *const argv[] = {"/bin/sh", "-c", "echo out; echo err >&2", NULL};
+    struct spawn_request request = {.argv = argv, .output_fd = new_file("")};
+    struct spawned child;
+    char how[80];
+    char *text;
+    size_t n;
+    (void)state;
+    assert_int_equal(spawn(&request, &child, NULL), 0);
+    wait_for(child.pidfd, how, sizeof how);
+    fd_close(&child.pidfd);
+    assert_string_equal(how, "exit status 0");
+    assert_int_equal(fd_read_file(request.output_fd, "output", 100, &text, &n, NULL), 0);
+    assert_string_equal(text, "out\nerr\n");
+    free(text);
+    fd_close(&request.output_fd);
+}
+
 static void test_ends(void **state)
 {
     static const struct {
@@ -320,6 +340,37 @@ static void test_the_child_dies_with_us(void **state)
     close(fds[1]);
 }
 
+/* The supervisor is killed at any moment of its starting workers: between fork,
+ * prctl and exec too. Its orphans become ours, and must all end by themselves. */
+static void test_no_orphan_survives(void **state)
+{
+    enum { N_SUPERVISORS = 60 };
+    int n_orphans = 0;
+    (void)state;
+    assert_int_equal(prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), 0);
+    for (int i = 0; i < N_SUPERVISORS; i++) {
+        pid_t supervisor = fork();
+        assert_true(supervisor >= 0);
+        if (supervisor == 0) {
+            const struct spawn_request request = {.argv = sleeper};
+            struct spawned child;
+            for (int k = 0; k < 200; k++)
+                spawn(&request, &child, NULL);
+            pause();
+        }
+        usleep((useconds_t)(i * 97 % 3000));
+        kill(supervisor, SIGKILL);
+        assert_int_equal(waitpid(supervisor, NULL, 0), supervisor);
+        alarm(PATIENCE_MS / 1000); /* ends the test if one lives on: it would for ever */
+        while (waitpid(-1, NULL, 0) > 0)
+            n_orphans++;
+        alarm(0);
+        assert_int_equal(errno, ECHILD);
+    }
+    print_message("%d orphans of %d supervisors, all gone\n", n_orphans, (int)N_SUPERVISORS);
+    assert_int_equal(prctl(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0), 0);
+}
+
 static void test_no_process_to_be_had(void **state)
 {
     struct spawn_request request = {.argv = sleeper};
@@ -358,9 +409,11 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_descriptors),
         cmocka_unit_test(test_descriptors_in_each_others_way),
         cmocka_unit_test(test_surroundings),
+        cmocka_unit_test(test_output),
         cmocka_unit_test(test_ends),
         cmocka_unit_test(test_kill),
         cmocka_unit_test(test_the_child_dies_with_us),
+        cmocka_unit_test(test_no_orphan_survives),
         cmocka_unit_test(test_no_process_to_be_had),
         cmocka_unit_test(test_program_dir),
     };
