@@ -123,7 +123,7 @@ integration: $(PROGRAMS) $(EVIL_WORKER) $(CHAOS) $(INTEGRATION_TESTS) ## run the
 	@CANARYD_BUILD=$(BUILD) tests/run.sh $(INTEGRATION_TESTS)
 
 S ?= 60
-chaos: $(PROGRAMS) $(EVIL_WORKER) $(CHAOS) ## faults under load for S=60 seconds; SEED=n repeats their order
+chaos: $(PROGRAMS) $(EVIL_WORKER) $(CHAOS) ## faults under load for S=60 seconds; SEED=n repeats, ARGS=--crash kills canaryd
 	@CANARYD_BUILD=$(BUILD) $(CHAOS) --seconds $(S) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 SOURCES := $(wildcard common/*.c proto/*.c judge/*.c supervisor/*.c worker/*.c ctl/*.c)

@@ -54,45 +54,91 @@ static void deploy_bad(struct world *w, uint32_t how)
     deploy(w, bad[i].model, how >> 16 & 1, how, bad[i].expected);
 }
 
-/* Words of tests/support/evil_worker. The warm-up asks five times: "good=5"
- * and more gets through it and becomes the canary. */
-static const char *const evil_scripts[] = {
-    "refuse",
-    "version",
-    "garbage",
-    "oversize",
-    "stray",
-    "quit",
-    "eof",
-    "sleep",
-    "exit=3",
-    "signal=11",
-    "ready garbage",
-    "ready oversize",
-    "ready stray",
-    "ready quit",
-    "ready eof",
-    "ready sleep",
-    "ready exit=1",
-    "ready signal=6",
-    "ready=4",
-    "ready hang",
-    "ready die",
-    "ready fault",
-    "ready double",
-    "ready slow=20",
-    "ready slow=300",
-    "ready stubborn",
-    "ready good=5 fault",
-    "ready good=5 hang",
-    "ready good=5 die",
-    "ready good=5 double",
-    "ready good=40 hang",
-    "ready good=40 die",
-    "ready good=40 double",
-    "ready good=100 hang stubborn",
+/* Words of tests/support/evil_worker: what it does at its start, and at a call. */
+static const char *const evil_starts[] = {
+    "refuse",     "badrefuse",      "version",        "longname",       "hugename",    "quit",
+    "pong",       "stray",          "maxid",          "garbage",        "array32",     "array16m",
+    "bin4g",      "deep",           "zero",           "huge",           "random",      "oob",
+    "eof",        "close",          "sleep",          "exit=3",         "signal=11",   "abort",
+    "segv",       "stop",           "spin",           "chatty=64",      "ready=4",     "ready",
+    "wait=20",    "half",           "ready eof",      "ready exit",     "ready ready", "ready quit",
+    "ready pong", "ready stray",    "ready oversize", "ready sleep",    "ready stop",  "ready spin",
+    "ready hang", "ready stubborn", "ready slow=20",  "ready slow=300",
 };
-#define N_EVIL (sizeof evil_scripts / sizeof evil_scripts[0])
+static const char *const evil_calls[] = {
+    "garbage",
+    "zero",
+    "huge",
+    "negative",
+    "oversize",
+    "random",
+    "arity",
+    "leftover",
+    "unknown",
+    "empty",
+    "nil",
+    "map",
+    "ext",
+    "deep",
+    "array32",
+    "array16m",
+    "bin4g",
+    "str4g",
+    "negid",
+    "maxid",
+    "wrongid",
+    "two",
+    "none",
+    "nan",
+    "inf",
+    "string",
+    "text",
+    "null",
+    "true",
+    "nested",
+    "faulty",
+    "bigfault=64",
+    "half",
+    "half sleep",
+    "half exit",
+    "drip=20",
+    "answer answer",
+    "pong",
+    "ready",
+    "refuse",
+    "quit",
+    "oob answer",
+    "eof",
+    "close",
+    "shutwr",
+    "sleep",
+    "exit",
+    "exit=3",
+    "abort",
+    "segv",
+    "stop",
+    "spin",
+    "fork=100 exit",
+    "says exit=1",
+    "mumble abort",
+    "chatty=64 answer",
+    "longline=64 answer",
+    "wait=30 answer",
+    "wait=300 answer",
+};
+#define N_STARTS (sizeof evil_starts / sizeof evil_starts[0])
+#define N_CALLS  (sizeof evil_calls / sizeof evil_calls[0])
+#define N_EVIL   (N_STARTS + 2 * N_CALLS)
+
+/* The warm-up asks five times: what is good for so long becomes the canary. */
+static void write_evil_script(char *text, size_t size, size_t i)
+{
+    if (i < N_STARTS)
+        snprintf(text, size, "%s", evil_starts[i]);
+    else
+        snprintf(text, size, "ready good=%d then %s", i < N_STARTS + N_CALLS ? 5 : 50,
+                 evil_calls[(i - N_STARTS) % N_CALLS]);
+}
 
 static void deploy_evil(struct world *w, uint32_t how)
 {
@@ -202,10 +248,11 @@ const size_t n_operator_faults = sizeof operator_faults / sizeof operator_faults
 
 void operator_write_models(struct world *w)
 {
-    char name[32];
+    char name[32], text[80];
     for (size_t i = 0; i < N_EVIL; i++) {
         snprintf(name, sizeof name, "models/evil_%zu.json", i);
-        workdir_write_text(w->server->dir, name, evil_scripts[i]);
+        write_evil_script(text, sizeof text, i);
+        workdir_write_text(w->server->dir, name, text);
     }
     workdir_write_text(w->server->dir, "models/torn.json", "{\"format\": \"canaryd-model\", ");
     workdir_write_text(w->server->dir, "models/empty.json", "");

@@ -8,6 +8,7 @@
 #ifndef CANARYD_TESTS_LOAD_H
 #define CANARYD_TESTS_LOAD_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct load;
@@ -18,6 +19,7 @@ struct load_options {
     int n_connections;
     int rate;       /* requests a second, all together */
     int give_up_ms; /* an answer that has not come by then is missing */
+    bool may_break; /* the server will be killed: a lost connection is no failure */
     const struct oracle *oracle;
 };
 

@@ -15,6 +15,7 @@
 #include "common/clock.h"
 #include "common/mem.h"
 #include "common/rng.h"
+#include "tests/chaos/crash.h"
 #include "tests/chaos/load.h"
 #include "tests/chaos/oracle.h"
 #include "tests/chaos/orders.h"
@@ -37,6 +38,7 @@ struct options {
     const char *faults; /* "kill-stable,deploy"; "": all */
     const char *log;    /* where the server's log is copied, or NULL */
     bool verbose;       /* tell every fault as it happens */
+    bool crash;         /* kill canaryd itself, again and again */
 };
 
 struct tally {
@@ -310,39 +312,10 @@ static void keep_log(const struct chaos *c)
 
 /* --- The beginning ----------------------------------------------------------*/
 
-static void start_server(struct chaos *c)
-{
-    static const char program[] = "tests/support/evil_worker";
-    const char *build = getenv("CANARYD_BUILD");
-    char worker[4096], path[4200];
-    snprintf(path, sizeof path, "%s/%s", build != NULL ? build : "build", program);
-    if (realpath(path, worker) == NULL) {
-        fprintf(stderr, "chaos: %s is not built\n", path);
-        exit(EXIT_FAILURE);
-    }
-    snprintf(path, sizeof path, "--worker-program=%s", worker);
-    const char *const args[] = {path,
-                                "--auto-rollback=false",
-                                "--crash-limit=5",
-                                "--warmup-requests=5",
-                                "--try-deadline-ms=150",
-                                "--hang-ms=400",
-                                "--predict-deadline-ms=8000",
-                                "--start-timeout-ms=1500",
-                                "--drain-timeout-ms=5000",
-                                "--python=",
-                                NULL};
-    c->world.server = server_prepare();
-    server_write_config(c->world.server, "{}");
-    operator_write_models(&c->world);
-    server_launch(c->world.server, args);
-    server_wait_ready(c->world.server);
-}
-
 static _Noreturn void usage(void)
 {
     fprintf(stderr, "usage: chaos [--seconds S] [--seed N] [--connections N] [--rate N] "
-                    "[--faults LIST] [--log FILE] [--verbose]\n");
+                    "[--faults LIST] [--log FILE] [--verbose] [--crash]\n");
     exit(64);
 }
 
@@ -357,11 +330,15 @@ static long number(const char *text, long min, long max)
 
 static void read_options(struct options *o, int argc, char *argv[])
 {
-    static const struct option known[] = {
-        {"seconds", required_argument, NULL, 's'},     {"seed", required_argument, NULL, 'n'},
-        {"connections", required_argument, NULL, 'c'}, {"rate", required_argument, NULL, 'r'},
-        {"faults", required_argument, NULL, 'f'},      {"log", required_argument, NULL, 'l'},
-        {"verbose", no_argument, NULL, 'v'},           {0}};
+    static const struct option known[] = {{"seconds", required_argument, NULL, 's'},
+                                          {"seed", required_argument, NULL, 'n'},
+                                          {"connections", required_argument, NULL, 'c'},
+                                          {"rate", required_argument, NULL, 'r'},
+                                          {"faults", required_argument, NULL, 'f'},
+                                          {"log", required_argument, NULL, 'l'},
+                                          {"verbose", no_argument, NULL, 'v'},
+                                          {"crash", no_argument, NULL, 'x'},
+                                          {0}};
     for (int c; (c = getopt_long(argc, argv, "", known, NULL)) != -1;) {
         if (c == 's')
             o->seconds = number(optarg, 1, 1000000);
@@ -377,6 +354,8 @@ static void read_options(struct options *o, int argc, char *argv[])
             o->log = optarg;
         else if (c == 'v')
             o->verbose = true;
+        else if (c == 'x')
+            o->crash = true;
         else
             usage();
     }
@@ -387,54 +366,85 @@ static void clean_up(void)
     server_teardown(NULL);
 }
 
+static void run(struct chaos *c, const struct oracle *oracle)
+{
+    struct load_report r = {0};
+    const struct load_options options = {.port = c->world.server->port,
+                                         .n_connections = (int)c->options.connections,
+                                         .rate = (int)c->options.rate,
+                                         .give_up_ms = WORLD_GIVE_UP_MS,
+                                         .oracle = oracle};
+    world_look(&c->world);
+    c->before = watch_usage(c->world.server->pid);
+    c->start_ns = clock_mono_ns();
+    c->world.load = load_start(&options);
+    rage(c);
+    world_resume(&c->world, true);
+    load_stop(&c->world.load, &r);
+    if (server_lives(c)) {
+        calm_down(c);
+        measure_end(c);
+    }
+    stop_server(c);
+    report(c, &r);
+    judge(c, &r);
+}
+
+static void run_crashes(struct chaos *c, const struct oracle *oracle)
+{
+    const struct crash_options options = {.seconds = c->options.seconds,
+                                          .n_connections = (int)c->options.connections,
+                                          .rate = (int)c->options.rate,
+                                          .oracle = oracle};
+    c->n_problems += crash_run(&c->world, &c->rng, &options);
+    stop_server(c);
+    if (c->n_orphans > 0)
+        problem(c, "orphans are left");
+}
+
+static struct oracle *prepare(struct chaos *c)
+{
+    struct err e = {0};
+    struct oracle *oracle = oracle_new("tests/data", &e);
+    take_faults(c, worker_faults, n_worker_faults);
+    take_faults(c, operator_faults, n_operator_faults);
+    take_faults(c, client_faults, n_client_faults);
+    if (oracle == NULL || c->n_tallies == 0) {
+        fprintf(stderr, "chaos: %s\n", oracle == NULL ? e.text : "no such faults");
+        exit(EXIT_FAILURE);
+    }
+    rng_seed(&c->rng, c->options.seed);
+    watch_adopt();
+    atexit(clean_up);
+    world_start(&c->world);
+    return oracle;
+}
+
+static void finish(struct chaos *c, struct oracle *oracle)
+{
+    if (c->n_problems > 0)
+        show_log(c);
+    keep_log(c);
+    printf("chaos: %s\n", c->n_problems == 0 ? "passed" : "FAILED");
+    server_forget(c->world.server);
+    orders_free(&c->world.orders);
+    http_close(&c->world.eye);
+    oracle_free(&oracle);
+}
+
 int main(int argc, char *argv[])
 {
     static struct chaos c = {
         .options = {.seconds = 10, .connections = 64, .rate = 3000, .faults = ""}};
-    struct load_report r = {0};
-    struct err e = {0};
     c.options.seed = (uint64_t)clock_wall_ns() / 1000 % 1000000000;
     read_options(&c.options, argc, argv);
     printf("chaos: seed %llu\n", (unsigned long long)c.options.seed);
     fflush(stdout);
-    rng_seed(&c.rng, c.options.seed);
-    take_faults(&c, worker_faults, n_worker_faults);
-    take_faults(&c, operator_faults, n_operator_faults);
-    take_faults(&c, client_faults, n_client_faults);
-    struct oracle *oracle = oracle_new("tests/data", &e);
-    if (oracle == NULL || c.n_tallies == 0) {
-        fprintf(stderr, "chaos: %s\n", oracle == NULL ? e.text : "no such faults");
-        return EXIT_FAILURE;
-    }
-    watch_adopt();
-    atexit(clean_up);
-    start_server(&c);
-    c.world.orders = orders_new(&c.world);
-    world_look(&c.world);
-    c.before = watch_usage(c.world.server->pid);
-    c.start_ns = clock_mono_ns();
-    c.world.load = load_start(&(struct load_options){.port = c.world.server->port,
-                                                     .n_connections = (int)c.options.connections,
-                                                     .rate = (int)c.options.rate,
-                                                     .give_up_ms = WORLD_GIVE_UP_MS,
-                                                     .oracle = oracle});
-    rage(&c);
-    world_resume(&c.world, true);
-    load_stop(&c.world.load, &r);
-    if (server_lives(&c)) {
-        calm_down(&c);
-        measure_end(&c);
-    }
-    stop_server(&c);
-    report(&c, &r);
-    judge(&c, &r);
-    if (c.n_problems > 0)
-        show_log(&c);
-    keep_log(&c);
-    printf("chaos: %s\n", c.n_problems == 0 ? "passed" : "FAILED");
-    server_forget(c.world.server);
-    orders_free(&c.world.orders);
-    http_close(&c.world.eye);
-    oracle_free(&oracle);
+    struct oracle *oracle = prepare(&c);
+    if (c.options.crash)
+        run_crashes(&c, oracle);
+    else
+        run(&c, oracle);
+    finish(&c, oracle);
     return c.n_problems == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -6,11 +6,58 @@
 
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/clock.h"
 #include "common/jsonx.h"
+#include "common/mem.h"
+#include "tests/chaos/orders.h"
 #include "tests/support/http.h"
+
+/* Hangs are found soon, predictions have time for several tries, the judge only
+ * watches, and workers may be evil. */
+static void launch_with(struct world *w, const char *worker)
+{
+    const char *const args[] = {worker,
+                                "--auto-rollback=false",
+                                "--crash-limit=5",
+                                "--warmup-requests=5",
+                                "--try-deadline-ms=150",
+                                "--hang-ms=400",
+                                "--predict-deadline-ms=8000",
+                                "--start-timeout-ms=1500",
+                                "--drain-timeout-ms=5000",
+                                "--python=",
+                                NULL};
+    server_launch(w->server, args);
+    server_wait_ready(w->server);
+}
+
+void world_launch(struct world *w)
+{
+    const char *build = getenv("CANARYD_BUILD");
+    char *path = mem_printf("%s/tests/support/evil_worker", build != NULL ? build : "build");
+    char *whole = realpath(path, NULL);
+    if (whole == NULL) {
+        fprintf(stderr, "chaos: %s is not built\n", path);
+        exit(EXIT_FAILURE);
+    }
+    char *setting = mem_printf("--worker-program=%s", whole);
+    launch_with(w, setting);
+    free(setting);
+    free(whole);
+    free(path);
+}
+
+void world_start(struct world *w)
+{
+    w->server = server_prepare();
+    w->orders = orders_new(w);
+    server_write_config(w->server, "{}");
+    operator_write_models(w);
+    world_launch(w);
+}
 
 static void copy_text(char *to, size_t size, const cJSON *from)
 {

@@ -62,6 +62,12 @@ struct fault {
 extern const struct fault worker_faults[], operator_faults[], client_faults[];
 extern const size_t n_worker_faults, n_operator_faults, n_client_faults;
 
+/* Makes the directory with all models, starts the server and waits for it. */
+void world_start(struct world *w);
+
+/* Starts it again in the same directory. */
+void world_launch(struct world *w);
+
 /* Puts the models that operators deploy, good ones apart, into the directory. */
 void operator_write_models(struct world *w);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Ten seconds of tests/chaos, with another seed each time (CHAOS_SEED repeats
- * one). `make chaos S=600` runs it for longer.
+ * Ten seconds of tests/chaos, and five of its crashes, with another seed each
+ * time (CHAOS_SEED repeats one). `make chaos S=600` runs it for longer.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -45,10 +45,19 @@ static void test_ten_seconds(void **state)
     assert_true(passed);
 }
 
+static void test_five_seconds_of_crashes(void **state)
+{
+    bool passed;
+    (void)state;
+    assert_int_equal(run_chaos("--crash --seconds 5 --rate 1000", &passed), 0);
+    assert_true(passed);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_ten_seconds),
+        cmocka_unit_test(test_five_seconds_of_crashes),
     };
     return cmocka_run_group_tests_name("chaos", tests, NULL, NULL);
 }
