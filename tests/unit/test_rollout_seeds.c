@@ -250,7 +250,7 @@ void judge_freeze(struct judge *j, const char *by, const char *alarm)
 bool judge_has_fired(const struct judge *j)
 {
     (void)j;
-    return x.fired;
+    return x.judging && x.fired;
 }
 
 cJSON *judge_health(const struct judge *j)
@@ -453,6 +453,8 @@ static void change_settings(void)
     x.settings->canary_model = mem_strdup(name);
     x.settings->canary_percent = 1 + rng_below(&x.rng, 50);
     x.settings->auto_rollback = chance(70);
+    if (x.settings->auto_rollback && x.judging && x.fired) /* an alert that was only noted */
+        x.rolled_back_by = "judge";
     rollout_set_settings(x.rollout, x.settings);
 }
 
