@@ -104,7 +104,7 @@ run: deps ## install what is missing, build, serve on http://localhost:$(PORT)
 
 demo: deps ## install, build, and play the whole workflow against a server of its own
 	@$(MAKE) --no-print-directory all
-	@etc/demo.sh $(BUILD) $(ARGS)
+	@etc/demo.sh $(BUILD) $(if $(filter 1,$(PYTHON)),,--model models/model_v2.json) $(ARGS)
 
 # --- Testing it ---------------------------------------------------------------
 

@@ -402,13 +402,24 @@ def unwrap(estimator):
             return scalers, estimator
 
 
+def n_features_of(estimator):
+    """How many features an estimator takes, or None. A pipeline asks its first step, which may be
+    'passthrough' and not know: then the first that does."""
+    steps = [step for _, step in getattr(estimator, "steps", [])]
+    for candidate in [estimator, *steps]:
+        n = getattr(candidate, "n_features_in_", None)
+        if n is not None:
+            return int(n)
+    return None
+
+
 def check_estimator(estimator):
     if isinstance(estimator, type):
         raise Refusal(f"it holds the class {estimator.__name__}, not a fitted model")
     if not hasattr(estimator, "predict"):
         raise Refusal(f"it holds an object of type {type(estimator).__name__}, which has no "
                       "predict() method: not a fitted model")
-    n = getattr(estimator, "n_features_in_", None)
+    n = n_features_of(estimator)
     if n is None:
         raise Refusal(f"{title(estimator)} does not say how many features it takes; is it fitted?")
     if not 1 <= n <= MAX_FEATURES:
@@ -626,7 +637,7 @@ def export(estimator, output_name=None, n_probes=DEFAULT_PROBES, source=None, di
         document["name"] = os.path.splitext(os.path.basename(source))[0][:50]
     default_name = "churn_probability" if hasattr(estimator, "classes_") else "prediction"
     document["output"] = output_name or default_name
-    document["n_features"] = int(estimator.n_features_in_)
+    document["n_features"] = n_features_of(estimator)
     names = feature_names(estimator, names)
     if names:
         document["feature_names"] = names

@@ -106,7 +106,7 @@ static void on_deadline(evutil_socket_t fd, short what, void *arg)
     struct exporter *x = arg;
     (void)fd, (void)what;
     x->timed_out = true;
-    spawn_kill(x->child.pidfd);
+    spawn_kill(&x->child);
 }
 
 static void on_exit_of_child(evutil_socket_t fd, short what, void *arg)
@@ -193,7 +193,8 @@ struct exporter *exporter_start(struct event_base *base, const struct exporter_o
         err_set(e, "python-missing",
                 "%s: exporting it needs Python with scikit-learn, and %s is not there; install it "
                 "(Debian: apt install python3-sklearn) or deploy the model's .json",
-                name, options->python[0] != '\0' ? options->python : "the setting python");
+                name,
+                options->python[0] != '\0' ? options->python : "it (the setting python is empty)");
         return NULL;
     }
     if (access(options->program, R_OK) < 0) {
@@ -221,5 +222,5 @@ struct exporter *exporter_start(struct event_base *base, const struct exporter_o
 void exporter_cancel(struct exporter *x)
 {
     x->cancelled = true;
-    spawn_kill(x->child.pidfd);
+    spawn_kill(&x->child);
 }

@@ -356,6 +356,30 @@ void fleet_each(const struct fleet *f, void (*see)(void *arg, enum role role, co
         see(arg, N_ROLES, seat_proc(r->seat));
 }
 
+struct counting {
+    enum role role;
+    struct proc_counts sum;
+};
+
+static void count_proc(void *arg, enum role role, const struct proc *p)
+{
+    struct counting *c = arg;
+    struct proc_counts counts = proc_counts(p);
+    if (role != c->role)
+        return;
+    for (int i = 0; i < N_CALL_OUTCOMES; i++)
+        c->sum.n[i] += counts.n[i];
+    c->sum.n_in_flight += counts.n_in_flight;
+    c->sum.n_owed += counts.n_owed;
+}
+
+struct proc_counts fleet_counts(const struct fleet *f, enum role role)
+{
+    struct counting c = {.role = role};
+    fleet_each(f, count_proc, &c);
+    return c.sum;
+}
+
 unsigned fleet_n_restarts(const struct fleet *f, enum role role)
 {
     return f->slots[role].n_restarts;

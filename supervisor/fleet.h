@@ -13,12 +13,12 @@
 #include <stdint.h>
 
 #include "common/err.h"
+#include "supervisor/proc.h"
 
 struct board;
 struct event_base;
 struct fleet;
 struct modelref;
-struct proc;
 struct settings;
 
 enum role {
@@ -86,6 +86,9 @@ size_t fleet_n_procs(const struct fleet *f);
 /* Calls see for every process, retired ones (role N_ROLES) included. */
 void fleet_each(const struct fleet *f, void (*see)(void *arg, enum role role, const struct proc *p),
                 void *arg);
+
+/* The calls of the role's present processes, by outcome. */
+struct proc_counts fleet_counts(const struct fleet *f, enum role role);
 unsigned fleet_n_restarts(const struct fleet *f, enum role role); /* of all its processes */
 
 #endif

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/queue.h>
 #include <sys/socket.h>
 #include <sysexits.h>
 
@@ -17,6 +18,8 @@
 #include <event2/bufferevent.h>
 #include <event2/event.h>
 #include <event2/http.h>
+#include <event2/listener.h>
+#include <event2/util.h>
 
 #include "common/clock.h"
 #include "common/log.h"
@@ -25,10 +28,12 @@
 #include "supervisor/gate.h"
 #include "supervisor/problems.h"
 
-#define MAX_TABLES          8
-#define ID_SIZE             72 /* of a request id: 64 characters at most */
-#define MAX_ID              64
-#define RETRY_AFTER_SECONDS "1"
+#define MAX_TABLES             8
+#define ACCEPT_PAUSE_US        100000
+#define ACCEPT_ERRORS_PER_LINE 100 /* so a line in ten seconds */
+#define ID_SIZE                72  /* of a request id: 64 characters at most */
+#define MAX_ID                 64
+#define RETRY_AFTER_SECONDS    "1"
 
 struct route_table {
     const struct route *routes;
@@ -37,7 +42,10 @@ struct route_table {
 };
 
 struct gateway {
+    SLIST_ENTRY(gateway) next;
     struct evhttp *http;
+    struct evconnlistener *listener; /* of socket */
+    struct event *on_resume;
     struct evhttp_bound_socket *socket;
     struct gateway_options options;
     struct route_table tables[MAX_TABLES];
@@ -45,8 +53,13 @@ struct gateway {
     struct rng rng;
     size_t n_pending;
     int64_t last_request_ns;
+    uint64_t n_accept_errors;
     bool draining;
 };
+
+/* libevent tells an error at accept to nobody but the listener: this is how the
+ * listener's gateway is found. */
+static SLIST_HEAD(gateway_list, gateway) gateways = SLIST_HEAD_INITIALIZER(gateways);
 
 struct exchange {
     struct gateway *gateway;
@@ -283,7 +296,9 @@ static int check_admin(const struct gateway *g, const struct route *r, struct er
 static void refuse_method(struct exchange *x, const char *method, const char *allow)
 {
     struct err e;
-    exchange_set_header(x, "Allow", allow);
+    char all[80];
+    snprintf(all, sizeof all, "%s%s", allow, strstr(allow, "OPTIONS") != NULL ? "" : ", OPTIONS");
+    exchange_set_header(x, "Allow", all);
     if (strcmp(method, "OPTIONS") == 0) {
         exchange_reply(x, 204, NULL, "", 0);
         return;
@@ -348,6 +363,35 @@ static void on_request(struct evhttp_request *request, void *arg)
     dispatch(g, x);
 }
 
+/* --- Accepting --------------------------------------------------------------*/
+
+/* Out of descriptors, most likely: the connection waits in the backlog, and the
+ * loop, which would be told of it at once and again, waits as well. */
+static void on_accept_error(struct evconnlistener *listener, void *arg)
+{
+    const struct timeval pause = {.tv_usec = ACCEPT_PAUSE_US};
+    int error = EVUTIL_SOCKET_ERROR();
+    struct gateway *g;
+    (void)arg;
+    SLIST_FOREACH(g, &gateways, next) {
+        if (g->listener != listener || evtimer_pending(g->on_resume, NULL))
+            continue;
+        if (g->n_accept_errors++ % ACCEPT_ERRORS_PER_LINE == 0)
+            log_error("no connection can be accepted: %s; trying again every %d ms",
+                      evutil_socket_error_to_string(error), ACCEPT_PAUSE_US / 1000);
+        evconnlistener_disable(listener);
+        evtimer_add(g->on_resume, &pause);
+    }
+}
+
+static void on_resume(evutil_socket_t fd, short what, void *arg)
+{
+    struct gateway *g = arg;
+    (void)fd, (void)what;
+    if (g->listener != NULL)
+        evconnlistener_enable(g->listener);
+}
+
 /* --- For the owner ----------------------------------------------------------*/
 
 struct gateway *gateway_new(struct event_base *base, const struct gateway_options *options)
@@ -367,6 +411,8 @@ struct gateway *gateway_new(struct event_base *base, const struct gateway_option
     evhttp_set_max_body_size(g->http, options->max_body_bytes);
     evhttp_set_timeout(g->http, GATEWAY_IDLE_SECONDS);
     evhttp_set_gencb(g->http, on_request, g);
+    g->on_resume = evtimer_new(base, on_resume, g);
+    SLIST_INSERT_HEAD(&gateways, g, next);
     return g;
 }
 
@@ -374,6 +420,8 @@ void gateway_free(struct gateway **g)
 {
     if (*g == NULL)
         return;
+    SLIST_REMOVE(&gateways, *g, gateway, next);
+    event_free((*g)->on_resume);
     evhttp_free((*g)->http);
     free(*g);
     *g = NULL;
@@ -391,6 +439,8 @@ int gateway_accept(struct gateway *g, int fd, struct err *e)
     g->socket = evhttp_accept_socket_with_handle(g->http, fd);
     if (g->socket == NULL)
         return err_set_errno(e, "cannot-listen", "evhttp does not accept the socket");
+    g->listener = evhttp_bound_socket_get_listener(g->socket);
+    evconnlistener_set_error_cb(g->listener, on_accept_error);
     return 0;
 }
 
@@ -400,6 +450,7 @@ void gateway_drain(struct gateway *g)
     if (g->socket != NULL)
         evhttp_del_accept_socket(g->http, g->socket);
     g->socket = NULL;
+    g->listener = NULL;
 }
 
 size_t gateway_n_pending(const struct gateway *g)

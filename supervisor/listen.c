@@ -11,10 +11,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
 #include "common/fdio.h"
+#include "common/log.h"
 #include "common/mem.h"
 
 #define BACKLOG 1024
@@ -49,6 +51,16 @@ static int bind_one(const struct addrinfo *a)
     if (bind(fd, a->ai_addr, a->ai_addrlen) < 0 || listen(fd, BACKLOG) < 0)
         fd_close(&fd);
     return fd;
+}
+
+void listen_raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur == limit.rlim_max)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+        log_warn("the limit of open files stays as it is: %s", strerror(errno));
 }
 
 int listen_on(const char *address, struct err *e)

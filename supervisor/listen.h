@@ -11,6 +11,10 @@
 
 #define LISTEN_TEXT_SIZE 128
 
+/* A connection is a descriptor: as many as this process may have. Programs that it
+ * starts inherit the limit. */
+void listen_raise_descriptor_limit(void);
+
 /* Binds "address:port" (a name, an IPv4 address or [an IPv6 address]) and
  * listens: connections queue up until somebody accepts. A descriptor, or -1 with
  * err "cannot-listen", or "address-in-use". */

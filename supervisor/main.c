@@ -26,6 +26,7 @@
 #include "supervisor/cli.h"
 #include "supervisor/fleet.h"
 #include "supervisor/gateway.h"
+#include "supervisor/hello.h"
 #include "supervisor/journal.h"
 #include "supervisor/judge.h"
 #include "supervisor/listen.h"
@@ -122,26 +123,6 @@ static void on_buried(void *arg)
         look_whether_drained(d);
 }
 
-static void say_hello(const struct canaryd *d)
-{
-    const struct modelref *m = fleet_model(d->fleet, ROLE_STABLE);
-    log_info("serving %s (sha256 %.12s...) on http://%s", m->name, m->sha256, d->address);
-    if (getenv("JOURNAL_STREAM") != NULL)
-        return;
-    printf("\n"
-           "canaryd serves %s on http://%s\n"
-           "\n"
-           "  predict:  curl -X POST http://%s/predict -H 'Content-Type: application/json' \\\n"
-           "                 -d '{\"features\": [0.5, 1.2, 0.8, 0.3, 1.1]}'\n"
-           "  deploy:   curl -X POST http://%s/admin/deploy-canary \\\n"
-           "                 -H 'Content-Type: application/json' \\\n"
-           "                 -d '{\"model_path\": \"models/model_v2.joblib\"}'\n"
-           "  look:     %s --url http://%s status\n"
-           "  stop:     Ctrl-C\n\n",
-           m->name, d->address, d->address, d->address, d->places->canaryctl, d->address);
-    fflush(stdout);
-}
-
 static void tell_status(const struct canaryd *d)
 {
     const struct modelref *stable = fleet_model(d->fleet, ROLE_STABLE);
@@ -167,7 +148,7 @@ static void on_serving(void *arg)
     places_write_address(d->places, d->address);
     notify_ready(d->notify, "serving");
     tell_status(d);
-    say_hello(d);
+    hello_print(fleet_model(d->fleet, ROLE_STABLE), d->address, d->places->canaryctl);
 }
 
 static void start_draining(struct canaryd *d);
@@ -193,6 +174,7 @@ static void adopt_settings(struct canaryd *d, struct settings *wanted)
 {
     struct settings *old = d->settings;
     settings_log_changes(old, wanted);
+    settings_keep_fixed(wanted, old);
     d->settings = wanted;
     log_set_level((enum log_level)log_level_parse(wanted->log_level));
     fleet_set_settings(d->fleet, wanted);
@@ -369,7 +351,7 @@ static void open_files(struct canaryd *d)
 {
     struct err e = {0};
     d->journal = journal_open(d->places->state_dir, d->chores, &e);
-    if (d->journal == NULL || dir_create(d->places->runtime_dir, 0750, &e) < 0)
+    if (d->journal == NULL || places_lock_runtime_dir(d->places, &e) < 0)
         fatal(exit_status_of(&e), "%s", e.text);
     take_socket(d);
     d->store = store_new(d->places->state_dir, d->chores);
@@ -460,6 +442,7 @@ static struct event_base *new_base(void)
 static void build(struct canaryd *d)
 {
     struct err e = {0};
+    listen_raise_descriptor_limit();
     d->base = new_base();
     watch_signals(d);
     d->on_drain_look = event_new(d->base, -1, EV_PERSIST, on_drain_look, d);

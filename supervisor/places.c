@@ -5,11 +5,14 @@
 #include "supervisor/places.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <unistd.h>
 
+#include "common/fdio.h"
 #include "common/log.h"
 #include "common/mem.h"
 #include "supervisor/settings.h"
@@ -75,6 +78,7 @@ struct places *places_find(const struct settings *settings, struct err *e)
         .worker_program = choose_worker(settings->worker_program, dir),
         .exporter_program = choose_exporter(settings->exporter_program, dir),
         .canaryctl = choose_canaryctl(dir),
+        .runtime_fd = -1,
     };
     if (access(p->worker_program, X_OK) < 0) {
         err_set_errno(e, "no-worker", "worker_program: %s", p->worker_program);
@@ -92,8 +96,24 @@ void places_free(struct places **p)
     free((*p)->worker_program);
     free((*p)->exporter_program);
     free((*p)->canaryctl);
+    fd_close(&(*p)->runtime_fd);
     free(*p);
     *p = NULL;
+}
+
+int places_lock_runtime_dir(struct places *p, struct err *e)
+{
+    if (dir_create(p->runtime_dir, 0750, e) < 0)
+        return -1;
+    p->runtime_fd = open(p->runtime_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (p->runtime_fd < 0)
+        return err_set_errno(e, "cannot-create", "runtime directory %s", p->runtime_dir);
+    if (flock(p->runtime_fd, LOCK_EX | LOCK_NB) == 0)
+        return 0;
+    return errno == EWOULDBLOCK
+               ? err_set(e, "already-running", "another canaryd uses the runtime directory %s",
+                         p->runtime_dir)
+               : err_set_errno(e, "cannot-create", "lock on %s", p->runtime_dir);
 }
 
 void places_write_address(const struct places *p, const char *address)

@@ -16,12 +16,17 @@ struct places {
     char *worker_program;   /* canary-worker */
     char *exporter_program; /* export.py; may not exist */
     char *canaryctl;        /* as a person here would call it */
+    int runtime_fd;         /* runtime_dir, locked; -1: not yet */
 };
 
 /* What the settings name, else what systemd or the place of the running program
  * suggests. NULL with err when there is no canary-worker. */
 struct places *places_find(const struct settings *settings, struct err *e);
 void places_free(struct places **p);
+
+/* Creates runtime_dir and takes it for this process. 0, or -1 with err
+ * "cannot-create", or "already-running" when another canaryd has it. */
+int places_lock_runtime_dir(struct places *p, struct err *e);
 
 /* Writes runtime_dir/listen, for whoever started us on port 0. */
 void places_write_address(const struct places *p, const char *address);

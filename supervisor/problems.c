@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * The table of errors; see problems.h. docs/errors.md is this table in prose.
+ * The table of errors; see problems.h. docs/http.md says what they mean.
  */
 #include "supervisor/problems.h"
 
@@ -36,6 +36,7 @@ static const struct problem table[] = {
     {"promotion-pending",      409, "A promotion is under way"},
     {"canary-not-ready",       409, "The canary is not ready"},
     {"no-canary",              409, "No canary"},
+    {"canary-failing",         409, "The canary fails"},
     {"alert-stands",           409, "The alert stands"},
     {"incompatible-inputs",    409, "Incompatible inputs"},
     {"superseded",             409, "Superseded"},

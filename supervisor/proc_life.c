@@ -56,7 +56,7 @@ static void do_drain(struct proc *p);
 
 static void do_kill(struct proc *p)
 {
-    spawn_kill(p->child.pidfd);
+    spawn_kill(&p->child);
     sweep_soon(p);
 }
 

@@ -58,6 +58,10 @@ void rollout_save(struct rollout *r)
 
 static void candidate_failed(struct rollout *r, const struct err *why)
 {
+    if (strcmp(r->candidate.by, "reload") == 0 || strcmp(r->candidate.by, "settings") == 0) {
+        free(r->canary_setting);
+        r->canary_setting = mem_strdup(""); /* the next reload tries it again */
+    }
     rollout_handle(r, ROLLOUT_EVENT_CANDIDATE_FAILED, &(struct occasion){.why = why});
     rollout_answer_candidate(r, why);
 }
@@ -279,6 +283,8 @@ void rollout_set_settings(struct rollout *r, const struct settings *settings)
     r->settings = settings;
     apply_slowdown(r);
     apply_percent(r);
+    if (settings->auto_rollback && judge_has_fired(r->rooms.judge))
+        rollout_on_verdict(r); /* it was only noted while auto_rollback was off */
     act_on_canary_setting(r);
 }
 

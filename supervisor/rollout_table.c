@@ -5,6 +5,7 @@
  * action is always the same: share, processes, judge, journal.
  */
 #include <assert.h>
+#include <inttypes.h>
 #include <stdio.h>
 
 #include "common/log.h"
@@ -16,6 +17,9 @@
 #include "supervisor/rollout_private.h"
 #include "supervisor/router.h"
 #include "supervisor/settings.h"
+
+/* A canary that fails more than one request in so many is not promoted unasked. */
+#define FAILING_ONE_IN 20
 
 static const char *const state_names[N_ROLLOUT_STATES] = {
     [ROLLOUT_IDLE] = "idle",
@@ -206,6 +210,20 @@ static int do_execute(struct rollout *r, const struct occasion *o)
     return 0;
 }
 
+/* A canary that fails is asked again of stable, so nobody notices; once it is
+ * stable there is nobody left to ask. */
+static int check_failures(const struct rollout *r, struct err *e)
+{
+    struct proc_counts c = fleet_counts(r->rooms.fleet, ROLE_CANARY);
+    uint64_t failed = c.n[CALL_FAULT] + c.n[CALL_TIMEOUT];
+    if (failed * FAILING_ONE_IN <= c.n[CALL_OK] + failed)
+        return 0;
+    return err_set(e, "canary-failing",
+                   "the canary has failed %" PRIu64 " of %" PRIu64 " requests; roll it back, or "
+                   "promote with \"force\": true",
+                   failed, failed + c.n[CALL_OK]);
+}
+
 int rollout_check_promotion(const struct rollout *r, bool force, struct err *e)
 {
     if (fleet_ready(r->rooms.fleet, ROLE_CANARY) == NULL)
@@ -215,7 +233,7 @@ int rollout_check_promotion(const struct rollout *r, bool force, struct err *e)
         return err_set(e, "alert-stands",
                        "the canary is significantly slower than stable; roll it back, or promote "
                        "with \"force\": true");
-    return 0;
+    return force ? 0 : check_failures(r, e);
 }
 
 static int do_swap(struct rollout *r, const struct occasion *o)

@@ -65,6 +65,12 @@ void router_give_up(struct job *job, const char *code, const char *text)
     end_job(job, NULL, &why);
 }
 
+/* Only what the lot gave an arm, at the first try, is evidence about that arm. */
+static bool is_sample(const struct job *job)
+{
+    return job->by_lot && job->n_tries == 1 && job->asked == job->drawn;
+}
+
 static void answer(struct job *job, const struct call_result *result)
 {
     struct router *r = job->router;
@@ -79,10 +85,10 @@ static void answer(struct job *job, const struct call_result *result)
     r->counts.n_answered[job->asked]++;
     if (job->asked != job->drawn)
         r->counts.n_fallbacks++;
-    bool is_sample = job->by_lot && job->n_tries == 1 && job->asked == job->drawn;
+    bool counts = is_sample(job);
     enum arm arm = job->asked;
     end_job(job, &prediction, NULL);
-    if (is_sample)
+    if (counts)
         r->listener.sample(r->listener.arg, arm, result->round_trip_ns, result->service_ns);
 }
 
@@ -158,7 +164,7 @@ static void ask(struct job *job, enum arm arm, struct proc *p)
     if (job->is_suspect)
         proc_hold(p, true);
     proc_predict(p, &job->call, job->features, job->n_features, 1, try_deadline(job, arm),
-                 job->by_lot && job->n_tries == 1 && arm == job->drawn);
+                 is_sample(job));
 }
 
 /* --- Choosing ---------------------------------------------------------------*/
@@ -273,6 +279,15 @@ static void note_death(struct job *job, const struct call_result *result)
         quarantine_add(r->quarantine, job->features, job->n_features, clock_mono_ns());
 }
 
+/* A call that was given up lasted at least so long: left out, a canary that never
+ * answers in time would look like one that nobody has asked. */
+static void note_timeout(const struct job *job, const struct call_result *result)
+{
+    int64_t elapsed_ns = clock_mono_ns() - result->start_ns;
+    if (is_sample(job))
+        job->router->listener.sample(job->router->listener.arg, job->asked, elapsed_ns, elapsed_ns);
+}
+
 static void on_result(struct proc_call *call, const struct call_result *result)
 {
     struct job *job = (struct job *)call;
@@ -282,6 +297,8 @@ static void on_result(struct proc_call *call, const struct call_result *result)
         note_fault(job, result);
     else if (result->outcome == CALL_LOST)
         note_death(job, result);
+    else if (result->outcome == CALL_TIMEOUT)
+        note_timeout(job, result);
     if (result->outcome == CALL_OK)
         answer(job, result);
     else

@@ -40,7 +40,8 @@ struct prediction {
 typedef void predicted(void *arg, const struct prediction *answer, const struct err *why);
 
 struct router_listener {
-    /* An answer of the arm that the lot gave, at the first try. */
+    /* An answer of the arm that the lot gave, at the first try; or, of a call that
+     * timed out, the time that it was given. */
     void (*sample)(void *arg, enum arm arm, int64_t round_trip_ns, int64_t service_ns);
     void *arg;
 };

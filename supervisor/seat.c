@@ -153,14 +153,24 @@ static void explain_death(const struct seat *s, const struct obituary *o, struct
                 s->model->name, o->how, o->why[0] != '\0' ? "; " : "", o->why);
 }
 
+/* What it did decides how long the next one waits: seat.h says how. */
+static void adjust_back_off(struct seat *s)
+{
+    if (!s->warm)
+        return;
+    if (clock_mono_ns() - s->warm_since_ns >= HEALTHY_LIFE_NS)
+        s->back_off_ms = 0;
+    else if (proc_counts(s->proc).n[CALL_OK] > 0 && s->back_off_ms > FIRST_BACK_OFF_MS)
+        s->back_off_ms = FIRST_BACK_OFF_MS;
+}
+
 static void on_dead(void *arg, struct proc *p, const struct obituary *o)
 {
     struct seat *s = arg;
     struct err why = {0};
     (void)p;
     explain_death(s, o, &why);
-    if (s->warm && clock_mono_ns() - s->warm_since_ns >= HEALTHY_LIFE_NS)
-        s->back_off_ms = 0;
+    adjust_back_off(s);
     s->proc = NULL;
     s->warm = s->timed_out = false;
     s->listener.vacant(s->listener.arg, s, o->how, &why); /* s may be gone now */

@@ -41,7 +41,8 @@ struct seat *seat_new(const struct seat_means *means, struct modelref *model, co
 void seat_free(struct seat **s); /* it must be vacant */
 
 /* The next process for a vacant seat: at once after one that was warm for a
- * second, else after 100 ms, doubling up to 10 s. The first time is free. */
+ * second, and the first time; after 100 ms if it answered a call at least; else
+ * after 100 ms, doubling up to 10 s. */
 void seat_restart(struct seat *s);
 
 void seat_set_role(struct seat *s, const char *role);

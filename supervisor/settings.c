@@ -208,7 +208,8 @@ static int set_from_text(struct settings *s, const struct setting *t, const char
     if (t->type == TYPE_SWITCH)
         return set_switch(s, t, value, e);
     double number = strtod(value, &end);
-    if (end == value || *end != '\0' || !isfinite(number))
+    bool is_decimal = value[strspn(value, "0123456789+-.eE")] == '\0'; /* no 0x, nan or blanks */
+    if (end == value || *end != '\0' || !is_decimal || !isfinite(number))
         return refuse(t, value, e);
     return set_number(s, t, number, value, e);
 }
@@ -394,6 +395,22 @@ void settings_log_changes(const struct settings *now, const struct settings *wan
         print_value(now, &table[i], old, sizeof old);
         print_value(wanted, &table[i], new, sizeof new);
         log_info("setting %s: %s -> %s, %s", table[i].name, old, new, scope_names[table[i].scope]);
+    }
+}
+
+void settings_keep_fixed(struct settings *wanted, const struct settings *now)
+{
+    for (size_t i = 0; i < N_SETTINGS; i++) {
+        const struct setting *t = &table[i];
+        void *field = field_of(wanted, t);
+        if (t->scope != SCOPE_NEXT_START)
+            continue;
+        if (t->type == TYPE_TEXT) {
+            free(*(char **)field);
+            *(char **)field = mem_strdup(text_of(now, t));
+        } else {
+            memcpy(field, const_field_of(now, t), size_of(t));
+        }
     }
 }
 

@@ -66,6 +66,9 @@ void settings_free(struct settings **s);
  * effect: at once, from the next deployment on, or at the next start. */
 void settings_log_changes(const struct settings *now, const struct settings *wanted);
 
+/* Puts back what can't change before the next start: wanted is what is in force then. */
+void settings_keep_fixed(struct settings *wanted, const struct settings *now);
+
 /* For every setting its name, default, help, range, unit, and when a reload counts. */
 void settings_print_help(FILE *out);
 

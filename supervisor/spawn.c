@@ -74,6 +74,9 @@ static bool confine(pid_t supervisor)
 {
     const struct rlimit no_core = {0, 0};
     setrlimit(RLIMIT_CORE, &no_core);
+    /* A terminal's Ctrl-C, or whoever signals our group, means us alone: we drain
+     * while workers still answer. */
+    setpgid(0, 0);
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
         return false;
     return getppid() == supervisor; /* it may have died before the prctl */
@@ -112,9 +115,10 @@ int spawn(const struct spawn_request *request, struct spawned *child, struct err
     return 0;
 }
 
-void spawn_kill(int pidfd)
+void spawn_kill(const struct spawned *child)
 {
-    syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
+    syscall(SYS_pidfd_send_signal, child->pidfd, SIGKILL, NULL, 0);
+    kill(-child->pid, SIGKILL); /* not yet reaped: the group's number is still its own */
 }
 
 int spawn_reap(int pidfd, char *how, size_t size)

@@ -27,11 +27,13 @@ struct spawned {
 
 /* 0, or -1 with err ("spawn-failed"). A program that cannot be executed shows
  * as exit status 127. The child dies with the supervisor (PR_SET_PDEATHSIG),
- * dumps no core and gains no privileges. */
+ * leads a process group, dumps no core and gains no privileges. */
 int spawn(const struct spawn_request *request, struct spawned *child, struct err *e);
 
-/* SIGKILL through the pidfd: never hits another process that got the pid. */
-void spawn_kill(int pidfd);
+/* SIGKILL through the pidfd, and to the process group that the child leads: its
+ * children go with it, unless they made sessions of their own. The child must not
+ * have been reaped yet, so neither number can be another's. */
+void spawn_kill(const struct spawned *child);
 
 /* Reaps the child behind a pidfd that has become readable. Writes "exit status
  * 3" or "signal 9 (Killed)". 0, or -1 while it is still running. */

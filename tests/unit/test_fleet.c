@@ -196,6 +196,21 @@ static void test_a_healthy_life_resets_the_back_off(void **state)
     assert_true(proc_started_ns(p) - died_ns < 300 * NS_PER_MS); /* it would be 400 */
 }
 
+/* One that answers and dies soon has not failed to start: requests wait for it. */
+static void test_a_short_life_with_an_answer_does_not_double(void **state)
+{
+    struct house *h = *state;
+    house_start_evil(h, ROLE_STABLE, "ready");
+    for (int i = 0; i < 6; i++) {
+        answer_of(h, ROLE_STABLE);
+        kill_role(h, ROLE_STABLE);
+        int64_t died_ns = clock_mono_ns();
+        loop_until(h->base, h->n_up[ROLE_STABLE] == i + 2);
+        const struct proc *p = fleet_ready(h->fleet, ROLE_STABLE);
+        assert_true(proc_started_ns(p) - died_ns < 300 * NS_PER_MS); /* it would be 1600 */
+    }
+}
+
 /* Ready, and dead at once, for ever: each start is later. */
 static void test_a_crash_loop_is_no_busy_loop(void **state)
 {
@@ -381,6 +396,7 @@ int main(void)
         TEST(test_program_is_missing),
         TEST(test_restarts_with_back_off),
         TEST(test_a_healthy_life_resets_the_back_off),
+        TEST(test_a_short_life_with_an_answer_does_not_double),
         TEST(test_a_crash_loop_is_no_busy_loop),
         TEST(test_canary_has_a_crash_limit),
         TEST(test_move),
