@@ -135,8 +135,8 @@ lint: ## format, direction of includes, cppcheck, clang-tidy
 	@etc/install-deps.sh build test lint
 	@$(MAKE) --no-print-directory lint-all
 
-.PHONY: lint-all lint-format lint-includes lint-cppcheck
-lint-all: lint-format lint-includes lint-cppcheck $(TIDY)
+.PHONY: lint-all lint-format lint-includes lint-faults lint-cppcheck
+lint-all: lint-format lint-includes lint-faults lint-cppcheck $(TIDY)
 	@echo "lint: clean"
 
 lint-format:
@@ -146,6 +146,10 @@ lint-format:
 lint-includes:
 	$(call say,INC,direction of includes)
 	$(Q)tests/lint-includes.sh
+
+lint-faults:
+	$(call say,DOC,tests that docs/faults.md names)
+	$(Q)tests/lint-faults.sh
 
 lint-cppcheck:
 	$(call say,CPP,cppcheck)

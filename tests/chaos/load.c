@@ -28,6 +28,7 @@ struct client {
     struct http *http;
     uint64_t n_asked;
     size_t question; /* of the request under way */
+    int64_t asked_ns;
     char id[64];
 };
 
@@ -49,9 +50,10 @@ static void tell_failure(struct client *c, const char *what)
     pthread_mutex_lock(&l->lock);
     int64_t now = clock_mono_ns();
     if (l->report.n_failed++ < MAX_TOLD)
-        fprintf(stderr, "chaos: at %.3f s, %.3f s after %s: %s: %s\n",
+        fprintf(stderr, "chaos: at %.3f s, %.3f s after %s: %s, asked %.0f ms ago: %s\n",
                 ns_to_ms((double)(now - l->start_ns)) / 1000,
-                ns_to_ms((double)(now - l->mark_ns)) / 1000, l->mark, c->id, what);
+                ns_to_ms((double)(now - l->mark_ns)) / 1000, l->mark, c->id,
+                ns_to_ms((double)(now - c->asked_ns)), what);
     pthread_mutex_unlock(&l->lock);
 }
 
@@ -121,7 +123,7 @@ static void ask_once(struct client *c)
                                          .path = "/predict",
                                          .headers = headers,
                                          .body = oracle_body(o->oracle, c->question)};
-    int64_t start = clock_mono_ns();
+    c->asked_ns = clock_mono_ns();
     if (c->http == NULL && (c->http = http_open(o->port, &e)) != NULL)
         http_set_timeout(c->http, o->give_up_ms);
     if (c->http == NULL || http_ask(c->http, &request, &a, &e) != 0) {
@@ -130,7 +132,7 @@ static void ask_once(struct client *c)
         http_close(&c->http);
         workdir_sleep_ms(50);
     } else {
-        count_answer(c, &a, clock_mono_ns() - start);
+        count_answer(c, &a, clock_mono_ns() - c->asked_ns);
         check_answer(c, &a);
         if (a.closes)
             http_close(&c->http);
