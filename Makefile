@@ -108,7 +108,7 @@ demo: deps ## install, build, and play the whole workflow against a server of it
 
 # --- Testing it ---------------------------------------------------------------
 
-.PHONY: test check unit integration chaos lint format coverage
+.PHONY: test check unit integration chaos overload lint format coverage
 test: ## install, build, and run every test
 	@etc/install-deps.sh build test $(if $(filter 1,$(PYTHON)),python)
 	@$(MAKE) --no-print-directory check
@@ -130,6 +130,9 @@ SOURCES := $(wildcard common/*.c proto/*.c judge/*.c supervisor/*.c worker/*.c c
 TESTS_C := $(wildcard tests/*/*.c)
 HEADERS := $(wildcard common/*.h proto/*.h judge/*.h supervisor/*.h worker/*.h ctl/*.h tests/*/*.h)
 TIDY    := $(addprefix $(BUILD)/tidy/,$(addsuffix .ok,$(SOURCES)))
+
+overload: $(PROGRAMS) $(BUILD)/tests/bench/openloop ## goodput when twice the peak is offered
+	@tests/bench/overload.sh $(BUILD) $(ARGS)
 
 lint: ## format, direction of includes, cppcheck, clang-tidy
 	@etc/install-deps.sh build test lint
