@@ -190,11 +190,12 @@ struct exporter *exporter_start(struct event_base *base, const struct exporter_o
                                 const struct exporter_listener *listener, struct err *e)
 {
     if (access(options->python, X_OK) < 0) {
-        err_set(e, "python-missing",
-                "%s: exporting it needs Python with scikit-learn, and %s is not there; install it "
-                "(Debian: apt install python3-sklearn) or deploy the model's .json",
-                name,
-                options->python[0] != '\0' ? options->python : "it (the setting python is empty)");
+        err_set(
+            e, "python-missing",
+            "%s: exporting it needs Python with scikit-learn, and %s%s; install it (Debian: apt "
+            "install python3-sklearn) or deploy the model's .json",
+            name, options->python[0] != '\0' ? options->python : "the setting python is empty",
+            options->python[0] != '\0' ? " is not there" : "");
         return NULL;
     }
     if (access(options->program, R_OK) < 0) {

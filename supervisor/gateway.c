@@ -296,9 +296,7 @@ static int check_admin(const struct gateway *g, const struct route *r, struct er
 static void refuse_method(struct exchange *x, const char *method, const char *allow)
 {
     struct err e;
-    char all[80];
-    snprintf(all, sizeof all, "%s%s", allow, strstr(allow, "OPTIONS") != NULL ? "" : ", OPTIONS");
-    exchange_set_header(x, "Allow", all);
+    exchange_set_header(x, "Allow", allow);
     if (strcmp(method, "OPTIONS") == 0) {
         exchange_reply(x, 204, NULL, "", 0);
         return;

@@ -18,6 +18,15 @@
     struct {                                                                                       \
         struct type *stqe_next;                                                                    \
     }
-#define TAILQ_FOREACH(v, h, f)   for (v = (h)->tqh_first; v; v = v->f.tqe_next)
-#define STAILQ_FOREACH(v, h, f)  for (v = (h)->stqh_first; v; v = v->f.stqe_next)
+#define TAILQ_FOREACH(v, h, f)  for (v = (h)->tqh_first; v; v = v->f.tqe_next)
+#define STAILQ_FOREACH(v, h, f) for (v = (h)->stqh_first; v; v = v->f.stqe_next)
+#define SLIST_FOREACH(v, h, f)  for (v = (h)->slh_first; v; v = v->f.sle_next)
+#define SLIST_HEAD(name, type)                                                                     \
+    struct name {                                                                                  \
+        struct type *slh_first;                                                                    \
+    }
+#define SLIST_ENTRY(type)                                                                          \
+    struct {                                                                                       \
+        struct type *sle_next;                                                                     \
+    }
 #define cJSON_ArrayForEach(v, a) for (v = (a)->child; v; v = v->next)

@@ -220,7 +220,7 @@ static void test_something_is_missing(void **state)
         const char *program;
         const char *says;
     } cases[] = {
-        {"", NULL, "the setting python is not there"},
+        {"", NULL, "the setting python is empty"},
         {"/nonexistent/python3", NULL, "/nonexistent/python3 is not there"},
         {"/dev/null", NULL, "apt install python3-sklearn"},
         {NULL, "", "set exporter_program"},

@@ -455,7 +455,7 @@ static void change_settings(void)
     x.settings->canary_percent = 1 + rng_below(&x.rng, 50);
     x.settings->auto_rollback = chance(70);
     if (x.settings->auto_rollback && x.fired && x.judging)
-        x.rolled_back_by = "judge"; /* its verdict was only noted before */
+        x.rolled_back_by = "judge"; /* its alert was only noted before */
     rollout_set_settings(x.rollout, x.settings);
 }
 
