@@ -80,6 +80,7 @@ static struct {
     struct slot slots[N_ROLES];
     double share;
     bool judging, fired;
+    bool failing;                 /* the canary has answered nothing but FAULT */
     struct save saves[MAX_SAVES]; /* a queue */
     unsigned first_save, n_saves;
     struct save disk;
@@ -193,7 +194,7 @@ void fleet_set_delay(struct fleet *f, enum role role, double ms)
 struct proc_counts fleet_counts(const struct fleet *f, enum role role)
 {
     (void)f, (void)role;
-    return (struct proc_counts){0};
+    return (struct proc_counts){.n[CALL_FAULT] = x.failing};
 }
 
 struct modelref *proc_model(const struct proc *p)
@@ -250,7 +251,7 @@ void judge_freeze(struct judge *j, const char *by, const char *alarm)
 bool judge_has_fired(const struct judge *j)
 {
     (void)j;
-    return x.judging && x.fired;
+    return x.fired;
 }
 
 cJSON *judge_health(const struct judge *j)
@@ -405,8 +406,8 @@ static void order_promotion(bool force)
 {
     struct err e = {0};
     struct order *o = new_order();
-    bool possible =
-        has_canary() && !has_candidate() && x.slots[ROLE_CANARY].ready && (force || !x.fired);
+    bool possible = has_canary() && !has_candidate() && x.slots[ROLE_CANARY].ready &&
+                    (force || (!x.fired && !x.failing));
     o->accepted = rollout_promote(x.rollout, force, on_promoted, o, &e) == 0;
     o->inside = false;
     check(o->n_done == 0);
@@ -453,8 +454,8 @@ static void change_settings(void)
     x.settings->canary_model = mem_strdup(name);
     x.settings->canary_percent = 1 + rng_below(&x.rng, 50);
     x.settings->auto_rollback = chance(70);
-    if (x.settings->auto_rollback && x.judging && x.fired) /* an alert that was only noted */
-        x.rolled_back_by = "judge";
+    if (x.settings->auto_rollback && x.fired && x.judging)
+        x.rolled_back_by = "judge"; /* its alert was only noted before */
     rollout_set_settings(x.rollout, x.settings);
 }
 
@@ -559,6 +560,11 @@ static void verdict(void)
     check(has_canary() == !x.settings->auto_rollback);
 }
 
+static void canary_fails(void)
+{
+    x.failing = has_canary();
+}
+
 static void save_ends(void)
 {
     if (x.n_saves > 0)
@@ -587,6 +593,7 @@ static const struct {
     {"canary up", 6, canary_up},
     {"canary gives up", 3, canary_gives_up},
     {"verdict", 5, verdict},
+    {"canary fails", 2, canary_fails},
     {"save ends", 30, save_ends},
     {"stop", 1, stop},
 };
@@ -620,6 +627,7 @@ static void note_new_canary(const struct modelref *before)
     if (now == NULL || now == before)
         return;
     x.rolled_back_by = NULL;
+    x.failing = false;
     check(strcmp(x.disk.canary, now->name) == 0);
 }
 
