@@ -267,14 +267,16 @@ static void note_fault(struct job *job, const struct call_result *result)
     snprintf(job->fault, sizeof job->fault, "the model can't answer this: %s", result->text);
 }
 
-/* Alone is who was all that the worker owed: not even a late answer beside it. */
+/* Alone is who was all that the worker owed: not even a late answer beside it. A
+ * canary may die of anything, and stable would answer: only stable's deaths, of
+ * which nobody is left to save it, make a request poison. */
 static void note_death(struct job *job, const struct call_result *result)
 {
     struct router *r = job->router;
     if (proc_was_let_go(job->call.proc))
         return;
     job->is_suspect = true;
-    job->n_deaths += result->n_owed == 1;
+    job->n_deaths += result->n_owed == 1 && job->asked == ARM_STABLE;
     if (job->n_deaths == MAX_DEATHS)
         quarantine_add(r->quarantine, job->features, job->n_features, clock_mono_ns());
 }

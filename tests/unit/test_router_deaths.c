@@ -65,6 +65,24 @@ static void assert_quiet(struct house *h)
     assert_false(fleet_is_holding(h->fleet, ROLE_CANARY));
 }
 
+/* A canary that dies of everything, alone there while stable starts, makes no
+ * request poison: stable answers it. */
+static void test_a_canary_s_deaths_make_no_poison(void **state)
+{
+    struct house *h = *state;
+    router_set_share(h->router, 50);
+    house_start_evil(h, ROLE_CANARY, "ready die");
+    evil_write("stable.json", "wait=400 ready");
+    house_start(h, ROLE_STABLE, "stable.json");
+    house_ask(h, &asked[0], ROUTING_TO_CANARY);
+    loop_until(h->base, h->n_buried >= 2); /* it was alone both times */
+    house_await(h, asked, 1);
+    assert_answered(asked, 1);
+    assert_int_equal(asked[0].arm, ARM_STABLE);
+    assert_int_equal(router_counts(h->router)->n_poison, 0);
+    assert_quiet(h);
+}
+
 /* --- Poison -----------------------------------------------------------------*/
 
 /* One request at its place among innocent ones, in one write. */
@@ -303,6 +321,7 @@ static void test_others_lose_patience(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        TEST(test_a_canary_s_deaths_make_no_poison),
         TEST(test_poison_alone),
         TEST(test_poison_in_a_batch),
         TEST(test_several_poisons),
