@@ -255,6 +255,34 @@ static void test_second_sigterm_exits_at_once(void **state)
     server_forget(s);
 }
 
+static const struct {
+    int signals[2]; /* 0: none */
+    bool drains;
+} farewells[] = {
+    {{SIGINT, 0}, true},
+    {{SIGTERM, SIGHUP}, true},
+    {{SIGQUIT, 0}, false},
+};
+
+static void test_other_signals(void **state)
+{
+    pid_t pids[STATUS_MAX_PIDS];
+    (void)state;
+    for (size_t i = 0; i < sizeof farewells / sizeof farewells[0]; i++) {
+        struct server *s = server_start(by_hand);
+        deploy(s);
+        int n = status_pids(s, pids);
+        assert_int_equal(n, 2);
+        for (int k = 0; k < 2 && farewells[i].signals[k] != 0; k++)
+            server_signal(s, farewells[i].signals[k]);
+        assert_int_equal(server_wait_exit(s, 5000), 0);
+        assert_true(server_log_says(s, "stopped") == farewells[i].drains);
+        for (int k = 0; k < n; k++)
+            process_wait_gone(pids[k], 2000);
+        server_forget(s);
+    }
+}
+
 static void test_workers_die_with_canaryd(void **state)
 {
     (void)state;
@@ -322,6 +350,7 @@ int main(void)
         FAULT_TEST(test_sigterm_under_traffic),
         FAULT_TEST(test_sigterm_answers_what_is_in_flight),
         FAULT_TEST(test_second_sigterm_exits_at_once),
+        FAULT_TEST(test_other_signals),
         FAULT_TEST(test_workers_die_with_canaryd),
         FAULT_TEST(test_crash_of_canaryd),
     };
