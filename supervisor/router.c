@@ -355,6 +355,15 @@ static enum arm choose_arm(struct router *r, enum routing routing)
     return routing == ROUTING_TO_CANARY ? ARM_CANARY : ARM_STABLE;
 }
 
+int router_admit(struct router *r, struct err *e)
+{
+    if (r->counts.n_in_flight < (size_t)r->settings->max_in_flight)
+        return 0;
+    r->counts.n_overloaded++;
+    return err_set(e, "overloaded", "%zu requests are in flight; max_in_flight is %lld",
+                   r->counts.n_in_flight, (long long)r->settings->max_in_flight);
+}
+
 /* 0, or -1 with err: this one must not even be tried. */
 static int refuse_at_the_door(struct router *r, const double *features, size_t n, struct err *e)
 {
@@ -365,11 +374,7 @@ static int refuse_at_the_door(struct router *r, const double *features, size_t n
     }
     if (r->stopping)
         return err_set(e, "unavailable", "canaryd stops");
-    if (r->counts.n_in_flight < (size_t)r->settings->max_in_flight)
-        return 0;
-    r->counts.n_overloaded++;
-    return err_set(e, "overloaded", "%zu requests are in flight; max_in_flight is %lld",
-                   r->counts.n_in_flight, (long long)r->settings->max_in_flight);
+    return router_admit(r, e);
 }
 
 int router_predict(struct router *r, const double *features, size_t n, enum routing routing,

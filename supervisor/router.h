@@ -58,6 +58,10 @@ void router_set_share(struct router *r, double percent);
  * been ready. */
 size_t router_n_features(const struct router *r);
 
+/* Whether one more request may be under way: 0, or -1 with err ("overloaded"), and
+ * the refusal is counted. To be asked before work is put into a request. */
+int router_admit(struct router *r, struct err *e);
+
 /* Copies features. done runs once, never from inside this call. -1 with err:
  * "unavailable" after router_stop, "overloaded" when max_in_flight are under way already,
  * "poison-request" when it was found to be that within the last minute. */
