@@ -24,6 +24,18 @@ int64_t clock_wall_ns(void)
     return read_ns(CLOCK_REALTIME);
 }
 
+struct timeval clock_span(int64_t ms)
+{
+    return (struct timeval){.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
+}
+
+struct timeval clock_until(int64_t deadline_ns)
+{
+    int64_t now = clock_mono_ns();
+    int64_t left = deadline_ns > now ? deadline_ns - now : 0;
+    return (struct timeval){.tv_sec = left / NS_PER_SEC, .tv_usec = left % NS_PER_SEC / 1000 + 1};
+}
+
 void clock_text(int64_t wall_ns, char text[CLOCK_TEXT_SIZE])
 {
     time_t seconds = wall_ns / NS_PER_SEC;

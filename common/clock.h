@@ -6,6 +6,7 @@
 #define CANARYD_CLOCK_H
 
 #include <stdint.h>
+#include <sys/time.h>
 
 #define NS_PER_MS  INT64_C(1000000)
 #define NS_PER_SEC INT64_C(1000000000)
@@ -17,6 +18,11 @@ int64_t clock_wall_ns(void); /* since 1970-01-01 UTC */
 
 /* Writes "2025-08-03T20:16:00.123456+00:00" (ISO 8601, UTC, microseconds). */
 void clock_text(int64_t wall_ns, char text[CLOCK_TEXT_SIZE]);
+
+/* For the loop's timers: a span of ms >= 0 milliseconds, and the time left until a
+ * monotonic deadline, rounded up so that it has passed when the timer fires. */
+struct timeval clock_span(int64_t ms);
+struct timeval clock_until(int64_t deadline_ns);
 
 static inline double ns_to_ms(double ns)
 {

@@ -113,10 +113,7 @@ static void arm_deadline(struct channel *c)
     if (first == 0 || c->calls[first].deadline_ns >= c->timer_ns)
         return;
     c->timer_ns = c->calls[first].deadline_ns;
-    int64_t now = clock_mono_ns();
-    int64_t wait = c->timer_ns > now ? c->timer_ns - now : 0;
-    /* Rounded up, so that the deadline has passed when the timer fires. */
-    struct timeval t = {.tv_sec = wait / NS_PER_SEC, .tv_usec = wait % NS_PER_SEC / 1000 + 1};
+    struct timeval t = clock_until(c->timer_ns);
     evtimer_add(c->on_deadline, &t);
 }
 

@@ -18,6 +18,7 @@
 
 #include <event2/event.h>
 
+#include "common/clock.h"
 #include "common/fdio.h"
 #include "common/jsonx.h"
 #include "common/mem.h"
@@ -177,8 +178,7 @@ static int start_child(struct exporter *x, struct event_base *base, int pickle_f
 
 static void watch_child(struct exporter *x, struct event_base *base)
 {
-    struct timeval deadline = {.tv_sec = x->options.timeout_ms / 1000,
-                               .tv_usec = x->options.timeout_ms % 1000 * 1000};
+    struct timeval deadline = clock_span(x->options.timeout_ms);
     x->on_exit = event_new(base, x->child.pidfd, EV_READ | EV_PERSIST, on_exit_of_child, x);
     x->on_deadline = evtimer_new(base, on_deadline, x);
     event_add(x->on_exit, NULL);

@@ -9,6 +9,7 @@
 
 #include <event2/event.h>
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "supervisor/proc_private.h"
 
@@ -180,8 +181,7 @@ static int64_t time_in_state_ms(const struct proc *p)
 
 void proc_set_timer(struct proc *p)
 {
-    int64_t ms = time_in_state_ms(p);
-    struct timeval t = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
+    struct timeval t = clock_span(time_in_state_ms(p));
     event_add(p->on_timer, &t);
 }
 

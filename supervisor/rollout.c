@@ -133,7 +133,7 @@ static void save_candidate(struct rollout *r)
     s->report = NULL;
     s->deployment = c->deployment;
     s->percent_by_settings = c->percent <= 0;
-    s->percent = s->percent_by_settings ? r->settings->canary_percent : c->percent;
+    s->percent = rollout_candidate_percent(r);
     s->canary_start_ns = c->canary_start_ns;
     store_save(r->rooms.store, s, fleet_model(r->rooms.fleet, ROLE_STABLE),
                fleet_model(r->rooms.fleet, ROLE_CANDIDATE), on_candidate_saved, saved);
@@ -302,13 +302,7 @@ static void on_stable_loaded(void *arg, struct modelref *model, const struct err
 
 static void load_stable_setting(struct rollout *r)
 {
-    const struct load_options options = {
-        .model_dir = r->settings->model_dir,
-        .python = r->settings->python,
-        .exporter_program = r->exporter_program,
-        .max_model_bytes = r->settings->max_model_bytes,
-        .timeout_ms = r->settings->start_timeout_ms,
-    };
+    const struct load_options options = rollout_load_options(r);
     r->stable_load = loader_start(r->rooms.loader, &options, r->settings->stable_model, NULL,
                                   on_stable_loaded, r);
 }

@@ -8,6 +8,7 @@
 #include <cjson/cJSON.h>
 
 #include "common/rng.h"
+#include "supervisor/loader.h"
 #include "supervisor/rollout.h"
 
 /* A deployment on its way to be a canary. */
@@ -82,6 +83,12 @@ void rollout_on_candidate_loaded(void *arg, struct modelref *model, const struct
 
 /* Whether the canary can be promoted: 0, or -1 with err. */
 int rollout_check_promotion(const struct rollout *r, bool force, struct err *e);
+
+/* How models are loaded, by the settings in force. The texts are borrowed. */
+struct load_options rollout_load_options(const struct rollout *r);
+
+/* The share that the candidate will have, by its request or by the settings. */
+double rollout_candidate_percent(const struct rollout *r);
 
 /* Saves how things stand; nobody waits for it. */
 void rollout_save(struct rollout *r);

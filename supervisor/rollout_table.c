@@ -88,19 +88,28 @@ static void take_canary_down(struct rollout *r, const char *why)
     fleet_kill(r->rooms.fleet, ROLE_CANARY, why);
 }
 
+struct load_options rollout_load_options(const struct rollout *r)
+{
+    return (struct load_options){
+        .model_dir = r->settings->model_dir,
+        .python = r->settings->python,
+        .exporter_program = r->exporter_program,
+        .max_model_bytes = r->settings->max_model_bytes,
+        .timeout_ms = r->settings->start_timeout_ms,
+    };
+}
+
+double rollout_candidate_percent(const struct rollout *r)
+{
+    return r->candidate.percent > 0 ? r->candidate.percent : r->settings->canary_percent;
+}
+
 /* --- The actions of the cells: 0, or -1 with err and nothing changed ---------*/
 
 static int do_load(struct rollout *r, const struct occasion *o)
 {
-    const struct settings *s = r->settings;
     const struct deploy_request *request = o->request;
-    const struct load_options options = {
-        .model_dir = s->model_dir,
-        .python = s->python,
-        .exporter_program = r->exporter_program,
-        .max_model_bytes = s->max_model_bytes,
-        .timeout_ms = s->start_timeout_ms,
-    };
+    const struct load_options options = rollout_load_options(r);
     r->candidate = (struct candidate){
         .percent = request->percent,
         .by = request->by,
@@ -143,7 +152,7 @@ static int do_open_share(struct rollout *r, const struct occasion *o)
     (void)o;
     fleet_move(r->rooms.fleet, ROLE_CANDIDATE, ROLE_CANARY);
     r->percent_by_settings = r->candidate.percent <= 0;
-    r->percent = r->percent_by_settings ? r->settings->canary_percent : r->candidate.percent;
+    r->percent = rollout_candidate_percent(r);
     r->canary_start_ns = r->candidate.canary_start_ns;
     r->deployment = r->candidate.deployment;
     r->rolled_back_by[0] = '\0';

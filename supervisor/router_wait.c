@@ -32,10 +32,7 @@ static void arm_timer(struct router *r)
     }
     if (due_ns == INT64_MAX)
         return;
-    int64_t wait = due_ns - clock_mono_ns();
-    if (wait < 0)
-        wait = 0;
-    struct timeval t = {.tv_sec = wait / NS_PER_SEC, .tv_usec = wait % NS_PER_SEC / 1000 + 1};
+    struct timeval t = clock_until(due_ns);
     evtimer_add(r->on_due, &t);
 }
 

@@ -135,7 +135,7 @@ static void on_start(evutil_socket_t fd, short what, void *arg)
 
 static void start_in_ms(struct seat *s, int64_t ms)
 {
-    struct timeval t = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
+    struct timeval t = clock_span(ms);
     evtimer_add(s->on_start, &t);
 }
 

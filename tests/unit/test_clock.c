@@ -51,6 +51,22 @@ static void test_monotonic(void **state)
     assert_true(clock_mono_ns() - before >= 2 * NS_PER_MS);
 }
 
+static void test_timers(void **state)
+{
+    struct timeval t = clock_span(12345);
+    (void)state;
+    assert_int_equal(t.tv_sec, 12);
+    assert_int_equal(t.tv_usec, 345000);
+    t = clock_until(clock_mono_ns() - NS_PER_SEC); /* past: at once */
+    assert_int_equal(t.tv_sec, 0);
+    assert_int_equal(t.tv_usec, 1);
+    int64_t deadline_ns = clock_mono_ns() + 90 * NS_PER_SEC;
+    t = clock_until(deadline_ns);
+    int64_t left_ns = t.tv_sec * NS_PER_SEC + t.tv_usec * 1000;
+    assert_true(left_ns > 80 * NS_PER_SEC && left_ns <= 90 * NS_PER_SEC + 1000);
+    assert_true(clock_mono_ns() + left_ns >= deadline_ns); /* never before */
+}
+
 static void test_wall(void **state)
 {
     (void)state;
@@ -65,6 +81,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_dates),
         cmocka_unit_test(test_monotonic),
+        cmocka_unit_test(test_timers),
         cmocka_unit_test(test_wall),
     };
     return cmocka_run_group_tests_name("clock", tests, NULL, NULL);
