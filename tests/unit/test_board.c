@@ -4,82 +4,38 @@
  * survived. Its file: test_board_file.c; a reader beside a busy writer:
  * test_board_race.c.
  */
-#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
-#include "common/fdio.h"
 #include "proto/board.h"
+#include "tests/support/board_fixture.h"
 #include "tests/support/scratch.h"
 
-static char path[SCRATCH_PATH_SIZE];
 static struct board_snapshot snapshot; /* 18 kB: rather not on the stack */
 
 static const struct board_row_info stable = {
     .pid = 4711, .clock = BOARD_SERVICE, .role = "stable", .version = "model_v1.json"};
 
-static int setup(void **state)
-{
-    int rc = scratch_setup(state);
-    scratch_path(path, "board");
-    return rc;
-}
-
-static struct board *create(void)
-{
-    struct err e = {0};
-    struct board *board = board_create(path, &e);
-    if (board == NULL)
-        fail_msg("%s", e.text);
-    return board;
-}
-
-static struct board *open_reader(void)
-{
-    struct err e = {0};
-    struct board *board = board_open_reader(path, &e);
-    if (board == NULL)
-        fail_msg("%s", e.text);
-    return board;
-}
-
-/* Overwrites bytes of the file, as a broken or hostile writer would. */
-static void poke(size_t offset, const void *bytes, size_t n)
-{
-    int fd = open(path, O_WRONLY | O_CLOEXEC);
-    assert_true(fd >= 0);
-    assert_int_equal(pwrite(fd, bytes, n, (off_t)offset), n);
-    fd_close(&fd);
-}
-
-static void read_row(const struct board *board, int row)
-{
-    struct err e = {0};
-    if (board_read_row(board, row, &snapshot, &e) < 0)
-        fail_msg("%s", e.text);
-}
-
 static void test_what_is_written_is_read(void **state)
 {
-    struct board *writer = create();
-    struct board *reader = open_reader();
+    struct board *writer = board_fixture_create();
+    struct board *reader = board_fixture_reader();
     struct board_sample samples[4];
     (void)state;
-    read_row(reader, 0);
+    board_fixture_read_row(reader, 0, &snapshot);
     assert_int_equal(snapshot.state, BOARD_FREE);
     assert_int_equal(board_read_samples(reader, 0, 0, samples, 4), 0);
     int row = board_row_open(writer, &stable);
     board_add(writer, row, 1000, 100, BOARD_OK);
     board_add(writer, row, -5, 120, BOARD_OK);
     board_add(writer, row, INT64_MAX, UINT64_MAX, BOARD_TIMEOUT);
-    read_row(reader, row);
+    board_fixture_read_row(reader, row, &snapshot);
     assert_int_equal(snapshot.state, BOARD_OPEN);
     assert_int_equal(snapshot.clock, BOARD_SERVICE);
     assert_int_equal(snapshot.pid, 4711);
@@ -105,7 +61,7 @@ static void test_what_is_written_is_read(void **state)
 static void test_ring_keeps_the_last(void **state)
 {
     static struct board_sample samples[2 * BOARD_RING];
-    struct board *board = create();
+    struct board *board = board_fixture_create();
     int row = board_row_open(board, &stable);
     (void)state;
     for (int64_t i = 1; i <= 3000; i++)
@@ -127,7 +83,7 @@ static void test_rows_are_reused_oldest_first(void **state)
 {
     struct board_row_info info = stable;
     struct board_sample samples[4];
-    struct board *board = create();
+    struct board *board = board_fixture_create();
     (void)state;
     for (int i = 0; i < BOARD_ROWS; i++)
         assert_int_equal(board_row_open(board, &info), i);
@@ -135,14 +91,14 @@ static void test_rows_are_reused_oldest_first(void **state)
     board_add(board, 5, 1, 100, BOARD_OK);
     board_row_close(board, 5);
     board_row_close(board, 3);
-    read_row(board, 5);
+    board_fixture_read_row(board, 5, &snapshot);
     assert_int_equal(snapshot.state, BOARD_CLOSED);
     assert_int_equal(snapshot.moments.n, 1);
     info.version = "model_v2.json";
     assert_int_equal(board_row_open(board, &info), 5);
     assert_int_equal(board_row_open(board, &info), 3);
     assert_int_equal(board_row_open(board, &info), -1);
-    read_row(board, 5);
+    board_fixture_read_row(board, 5, &snapshot);
     assert_string_equal(snapshot.version, "model_v2.json");
     assert_int_equal(snapshot.moments.n + snapshot.histogram.n + snapshot.n_outcome[BOARD_OK], 0);
     assert_int_equal(board_read_samples(board, 5, 0, samples, 4), 0);
@@ -156,11 +112,11 @@ static void test_long_labels_are_cut(void **state)
 {
     char name[200];
     struct board_row_info info = {.role = name, .version = name};
-    struct board *board = create();
+    struct board *board = board_fixture_create();
     (void)state;
     memset(name, 'x', sizeof name - 1);
     name[sizeof name - 1] = '\0';
-    read_row(board, board_row_open(board, &info));
+    board_fixture_read_row(board, board_row_open(board, &info), &snapshot);
     assert_int_equal(strlen(snapshot.role), BOARD_ROLE_SIZE - 1);
     assert_int_equal(strlen(snapshot.version), BOARD_VERSION_SIZE - 1);
     board_free(&board);
@@ -175,22 +131,23 @@ static void test_damaged_rows(void **state)
     const uint64_t even = 2;
     const uint64_t wild = 99;
     const uint64_t all = UINT64_MAX;
-    struct board *writer = create();
-    struct board *reader = open_reader();
+    struct board *writer = board_fixture_create();
+    struct board *reader = board_fixture_reader();
     struct board_sample samples[4];
     struct err e = {0};
     (void)state;
-    poke(row + offsetof(struct board_row, lock), &odd, 8);
+    board_fixture_poke(row + offsetof(struct board_row, lock), &odd, 8);
     assert_int_equal(board_read_row(reader, 0, &snapshot, &e), -1);
     assert_string_equal(e.code, "board-busy");
-    poke(row + offsetof(struct board_row, lock), &even, 8);
-    poke(row + offsetof(struct board_row, state), &wild, 8);
+    board_fixture_poke(row + offsetof(struct board_row, lock), &even, 8);
+    board_fixture_poke(row + offsetof(struct board_row, state), &wild, 8);
     assert_int_equal(board_read_row(reader, 0, &snapshot, &e), -1);
     assert_string_equal(e.code, "board-damaged");
-    poke(row + offsetof(struct board_row, last_sequence), &all, 8);
+    board_fixture_poke(row + offsetof(struct board_row, last_sequence), &all, 8);
     assert_int_equal(board_read_samples(reader, 0, 0, samples, 4), 0);
-    poke(row + offsetof(struct board_row, ring) + (BOARD_RING - 1) * sizeof(struct board_slot),
-         &all, 8);
+    board_fixture_poke(row + offsetof(struct board_row, ring) +
+                           (BOARD_RING - 1) * sizeof(struct board_slot),
+                       &all, 8);
     assert_int_equal(board_read_samples(reader, 0, 0, samples, 4), 1);
     assert_true(samples[0].sequence == UINT64_MAX);
     board_free(&reader);
@@ -201,7 +158,7 @@ static void test_damaged_rows(void **state)
 
 static size_t read_memo(uint64_t *tag, char *bytes, size_t size)
 {
-    struct board *reader = open_reader();
+    struct board *reader = board_fixture_reader();
     size_t n = board_memo_read(reader, tag, bytes, size);
     board_free(&reader);
     return n;
@@ -211,7 +168,7 @@ static void test_memo(void **state)
 {
     char bytes[64];
     uint64_t tag = 0;
-    struct board *board = create();
+    struct board *board = board_fixture_create();
     (void)state;
     assert_int_equal(read_memo(&tag, bytes, sizeof bytes), 0);
     for (uint64_t i = 1; i <= 5; i++) {
@@ -234,23 +191,24 @@ static void test_torn_memo(void **state)
     const uint64_t zero = 0;
     char bytes[64];
     uint64_t tag = 0;
-    struct board *board = create();
+    struct board *board = board_fixture_create();
     (void)state;
     board_memo_write(board, 1, "first", 6);  /* into memo 0 */
     board_memo_write(board, 2, "second", 7); /* into memo 1 */
-    poke(memo + sizeof(struct board_memo) + offsetof(struct board_memo, word), &wild, 8);
+    board_fixture_poke(memo + sizeof(struct board_memo) + offsetof(struct board_memo, word), &wild,
+                       8);
     assert_int_equal(read_memo(&tag, bytes, sizeof bytes), 6);
     assert_int_equal(tag, 1);
     assert_string_equal(bytes, "first");
-    poke(memo + offsetof(struct board_memo, sequence), &zero, 8);
+    board_fixture_poke(memo + offsetof(struct board_memo, sequence), &zero, 8);
     assert_int_equal(read_memo(&tag, bytes, sizeof bytes), 0);
-    poke(memo + offsetof(struct board_memo, sequence), &wild, 8);
-    poke(memo + offsetof(struct board_memo, n_bytes), &wild, 8);
+    board_fixture_poke(memo + offsetof(struct board_memo, sequence), &wild, 8);
+    board_fixture_poke(memo + offsetof(struct board_memo, n_bytes), &wild, 8);
     assert_int_equal(read_memo(&tag, bytes, sizeof bytes), 0);
     board_free(&board);
 }
 
-#define CASE(test) cmocka_unit_test_setup_teardown(test, setup, scratch_teardown)
+#define CASE(test) cmocka_unit_test_setup_teardown(test, board_fixture_setup, scratch_teardown)
 
 int main(void)
 {

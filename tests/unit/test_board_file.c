@@ -19,70 +19,29 @@
 
 #include "common/fdio.h"
 #include "proto/board.h"
+#include "tests/support/board_fixture.h"
 #include "tests/support/scratch.h"
 
-static char path[SCRATCH_PATH_SIZE];
 static struct board_snapshot snapshot; /* 18 kB: rather not on the stack */
 
 static const struct board_row_info stable = {
     .pid = 4711, .clock = BOARD_SERVICE, .role = "stable", .version = "model_v1.json"};
 
-static int setup(void **state)
-{
-    int rc = scratch_setup(state);
-    scratch_path(path, "board");
-    return rc;
-}
-
-static struct board *create(void)
-{
-    struct err e = {0};
-    struct board *board = board_create(path, &e);
-    if (board == NULL)
-        fail_msg("%s", e.text);
-    return board;
-}
-
-static struct board *open_reader(void)
-{
-    struct err e = {0};
-    struct board *board = board_open_reader(path, &e);
-    if (board == NULL)
-        fail_msg("%s", e.text);
-    return board;
-}
-
-/* Overwrites bytes of the file, as a broken or hostile writer would. */
-static void poke(size_t offset, const void *bytes, size_t n)
-{
-    int fd = open(path, O_WRONLY | O_CLOEXEC);
-    assert_true(fd >= 0);
-    assert_int_equal(pwrite(fd, bytes, n, (off_t)offset), n);
-    fd_close(&fd);
-}
-
-static void read_row(const struct board *board, int row)
-{
-    struct err e = {0};
-    if (board_read_row(board, row, &snapshot, &e) < 0)
-        fail_msg("%s", e.text);
-}
-
 /* A crashed supervisor's board is replaced; its readers lose nothing. */
 static void test_readers_keep_a_replaced_board(void **state)
 {
     struct stat st;
-    struct board *old = create();
-    struct board *reader = open_reader();
+    struct board *old = board_fixture_create();
+    struct board *reader = board_fixture_reader();
     (void)state;
     board_add(old, board_row_open(old, &stable), 1, 100, BOARD_OK);
-    struct board *new = create();
-    struct board *new_reader = open_reader();
-    read_row(reader, 0);
+    struct board *new = board_fixture_create();
+    struct board *new_reader = board_fixture_reader();
+    board_fixture_read_row(reader, 0, &snapshot);
     assert_int_equal(snapshot.moments.n, 1);
-    read_row(new_reader, 0);
+    board_fixture_read_row(new_reader, 0, &snapshot);
     assert_int_equal(snapshot.state, BOARD_FREE);
-    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(stat(board_fixture_path(), &st), 0);
     assert_int_equal(st.st_mode & 0777, 0640);
     assert_true((size_t)st.st_blocks * 512 >= sizeof(struct board_layout));
     board_free(&new_reader);
@@ -103,12 +62,12 @@ static void test_links_are_not_followed(void **state)
     scratch_path(victim, "victim");
     int fd = open(victim, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
     fd_close(&fd);
-    assert_int_equal(symlink(victim, path), 0);
+    assert_int_equal(symlink(victim, board_fixture_path()), 0);
     assert_int_equal(symlink(victim, fresh), 0);
-    assert_null(board_open_reader(path, &e));
+    assert_null(board_open_reader(board_fixture_path(), &e));
     assert_string_equal(e.code, "board-unreadable");
-    struct board *board = create();
-    assert_int_equal(lstat(path, &st), 0);
+    struct board *board = board_fixture_create();
+    assert_int_equal(lstat(board_fixture_path(), &st), 0);
     assert_true(S_ISREG(st.st_mode));
     assert_int_equal(stat(victim, &st), 0);
     assert_int_equal(st.st_size, 0);
@@ -127,13 +86,13 @@ static void test_no_room_is_an_error(void **state)
     little = all;
     little.rlim_cur = 1 << 20;
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &little), 0);
-    struct board *board = board_create(path, &e);
+    struct board *board = board_create(board_fixture_path(), &e);
     setrlimit(RLIMIT_FSIZE, &all);
     signal(SIGXFSZ, before);
     assert_null(board);
     assert_string_equal(e.code, "cannot-create");
-    assert_non_null(strstr(e.text, path));
-    assert_int_equal(stat(path, &st), -1);
+    assert_non_null(strstr(e.text, board_fixture_path()));
+    assert_int_equal(stat(board_fixture_path(), &st), -1);
 }
 
 static void test_impossible_places(void **state)
@@ -142,19 +101,19 @@ static void test_impossible_places(void **state)
     (void)state;
     assert_null(board_create("/nonexistent/board", &e));
     assert_string_equal(e.code, "cannot-create");
-    assert_int_equal(mkdir(path, 0700), 0);
-    assert_null(board_create(path, &e));
+    assert_int_equal(mkdir(board_fixture_path(), 0700), 0);
+    assert_null(board_create(board_fixture_path(), &e));
     assert_string_equal(e.code, "cannot-create");
-    assert_null(board_open_reader(path, &e));
+    assert_null(board_open_reader(board_fixture_path(), &e));
     assert_string_equal(e.code, "not-a-board");
 }
 
 static void refuse(const char *code)
 {
     struct err e = {0};
-    assert_null(board_open_reader(path, &e));
+    assert_null(board_open_reader(board_fixture_path(), &e));
     assert_string_equal(e.code, code);
-    assert_non_null(strstr(e.text, path));
+    assert_non_null(strstr(e.text, board_fixture_path()));
 }
 
 static void test_foreign_files_are_refused(void **state)
@@ -181,20 +140,20 @@ static void test_foreign_files_are_refused(void **state)
     (void)state;
     refuse("board-unreadable");
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        struct board *board = create();
+        struct board *board = board_fixture_create();
         board_free(&board);
-        poke(cases[i].offset, cases[i].bytes, strlen(cases[i].bytes));
-        assert_int_equal(truncate(path, (off_t)cases[i].size), 0);
+        board_fixture_poke(cases[i].offset, cases[i].bytes, strlen(cases[i].bytes));
+        assert_int_equal(truncate(board_fixture_path(), (off_t)cases[i].size), 0);
         refuse(cases[i].code);
     }
-    unlink(path);
-    assert_int_equal(mkfifo(path, 0600), 0);
+    unlink(board_fixture_path());
+    assert_int_equal(mkfifo(board_fixture_path(), 0600), 0);
     refuse("not-a-board");
 }
 
 static void test_life_of_the_writer(void **state)
 {
-    struct board *board = create();
+    struct board *board = board_fixture_create();
     int status;
     (void)state;
     assert_true(board_writer_lives(board));
@@ -203,24 +162,24 @@ static void test_life_of_the_writer(void **state)
     pid_t child = fork();
     assert_true(child >= 0);
     if (child == 0)
-        _exit(board_create(path, NULL) == NULL);
+        _exit(board_create(board_fixture_path(), NULL) == NULL);
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_int_equal(status, 0);
-    board = open_reader();
+    board = board_fixture_reader();
     assert_int_equal(board_writer_pid(board), child);
     assert_false(board_writer_lives(board));
     board_free(&board);
     /* Somebody else has the writer's pid by now. */
     int64_t me = getpid();
-    poke(offsetof(struct board_header, writer_pid), &me, sizeof me);
-    board = open_reader();
+    board_fixture_poke(offsetof(struct board_header, writer_pid), &me, sizeof me);
+    board = board_fixture_reader();
     uint64_t born = 1;
-    poke(offsetof(struct board_header, writer_birth), &born, sizeof born);
+    board_fixture_poke(offsetof(struct board_header, writer_birth), &born, sizeof born);
     assert_false(board_writer_lives(board));
     board_free(&board);
 }
 
-#define CASE(test) cmocka_unit_test_setup_teardown(test, setup, scratch_teardown)
+#define CASE(test) cmocka_unit_test_setup_teardown(test, board_fixture_setup, scratch_teardown)
 
 int main(void)
 {
