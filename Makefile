@@ -24,7 +24,7 @@ SANFLAG := $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-fra
 
 # msgpack-c is `msgpack` to pkg-config on Debian 12 and `msgpack-c` in newer releases.
 MSGPACK := $(shell pkg-config --exists msgpack 2>/dev/null && echo msgpack || echo msgpack-c)
-PKGS    := libevent $(MSGPACK) libcjson libmd
+PKGS    := libevent $(MSGPACK) libcjson libmd libseccomp
 # Libraries' headers come in as system headers: our warnings are for our code.
 PKG_INC := $(subst -I,-isystem ,$(shell pkg-config --cflags-only-I $(PKGS) libRmath 2>/dev/null))
 
@@ -32,7 +32,7 @@ PKG_INC := $(subst -I,-isystem ,$(shell pkg-config --cflags-only-I $(PKGS) libRm
 CPPFLAGS += -I. $(PKG_INC) -D_GNU_SOURCE -DCANARYD_VERSION='"$(VERSION)"' -DMATHLIB_STANDALONE
 CFLAGS   += -std=c17 $(OPT) -ffp-contract=off $(WARN) $(HARDEN) $(SANFLAG)
 LDFLAGS  += -pie -Wl,-z,relro,-z,now -Wl,--as-needed $(SANFLAG)
-LDLIBS   += -levent_core -levent_extra $(shell pkg-config --libs $(MSGPACK) libcjson libmd 2>/dev/null) \
+LDLIBS   += -levent_core -levent_extra $(shell pkg-config --libs $(MSGPACK) libcjson libmd libseccomp 2>/dev/null) \
             -lRmath -lm -pthread
 
 Q := $(if $(filter 1,$(V)),,@)
@@ -68,7 +68,7 @@ $(BUILD)/%.o: %.c Makefile
 
 $(BUILD)/canaryd: $(SUPER) $(JUDGE) $(PROTO) $(COMMON)
 $(BUILD)/canary-worker: $(WORKER) $(PROTO) $(COMMON)
-$(BUILD)/canaryctl: $(CTL) $(JUDGE) $(PROTO) $(COMMON)
+$(BUILD)/canaryctl: $(CTL) $(JUDGE) $(PROTO) $(filter-out %/cage.o,$(COMMON))
 $(PROGRAMS):
 	$(call say,LD,$@)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
@@ -171,7 +171,7 @@ format: ## lay the sources out
 	clang-format -i $(SOURCES) $(TESTS_C) $(HEADERS)
 
 coverage: ## line coverage of the tests, by gcov
-	@$(MAKE) --no-print-directory BUILD=build/coverage OPT='-O0 -g --coverage' LDFLAGS=--coverage test
+	@$(MAKE) --no-print-directory BUILD=build/coverage OPT='-O0 -g --coverage -DCANARYD_COVERAGE' LDFLAGS=--coverage test
 	@tests/coverage.sh build/coverage
 
 # --- Installing it ------------------------------------------------------------

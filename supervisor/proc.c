@@ -11,6 +11,7 @@
 
 #include <event2/event.h>
 
+#include "common/cage.h"
 #include "common/clock.h"
 #include "common/fdio.h"
 #include "common/log.h"
@@ -18,6 +19,8 @@
 #include "supervisor/modelref.h"
 #include "supervisor/proc_private.h"
 #include "supervisor/words.h"
+
+#define MAX_FILES 32 /* of a worker: the loader opens libraries one after the other */
 
 /* --- The board --------------------------------------------------------------*/
 
@@ -76,6 +79,11 @@ static bool accept_ready(struct proc *p, const struct msg *m)
         p->n_features = m->n_features;
         memcpy(p->kind, m->kind, sizeof p->kind);
         memcpy(p->output, m->output, sizeof p->output);
+        memcpy(p->cage, m->cage, sizeof p->cage);
+        spawn_lift_cpu_limit(&p->child);
+        if (strcmp(p->cage, "full") != 0)
+            log_warn("worker %d (%s): its cage is not whole: %s", (int)p->child.pid, p->role,
+                     p->cage);
     }
     return true;
 }
@@ -239,8 +247,18 @@ static int start_with_output(struct proc *p, int output_fd, struct err *e)
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
         return err_set_errno(e, "spawn-failed", "socketpair");
     const char *const argv[] = {p->options.program, p->model->name, NULL};
-    struct spawn_request request = {
-        .argv = argv, .fds = {ends[1], p->model->native_fd}, .n_fds = 2, .output_fd = output_fd};
+    const struct spawn_request request = {
+        .argv = argv,
+        .fds = {ends[1], p->model->native_fd},
+        .n_fds = 2,
+        .output_fd = output_fd,
+        .limits = {.uid = p->options.uid,
+                   .gid = p->options.gid,
+                   /* A sanitizer reserves the whole address space. */
+                   .memory_bytes = cage_exempt() == NULL ? p->options.memory_bytes : 0,
+                   .n_files = MAX_FILES,
+                   .cpu_ms = p->options.start_timeout_ms},
+    };
     int rc = spawn(&request, &p->child, e);
     fd_close(&ends[1]);
     if (rc < 0) {
@@ -396,6 +414,11 @@ const char *proc_kind(const struct proc *p)
 const char *proc_output_name(const struct proc *p)
 {
     return p->output;
+}
+
+const char *proc_cage(const struct proc *p)
+{
+    return p->cage;
 }
 
 uint32_t proc_n_features(const struct proc *p)

@@ -123,6 +123,9 @@ static void on_start(evutil_socket_t fd, short what, void *arg)
         .start_timeout_ms = m->settings->start_timeout_ms,
         .hang_ms = m->settings->hang_ms,
         .drain_ms = m->settings->predict_deadline_ms,
+        .uid = m->settings->worker_uid,
+        .gid = m->settings->worker_gid,
+        .memory_bytes = m->settings->worker_memory_bytes,
     };
     const struct proc_listener up = {.ready = on_ready, .dead = on_dead, .arg = s};
     (void)fd, (void)what;

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
+#include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -116,6 +117,12 @@ static const struct setting table[] = {
      .initial = "268435456", .unit = "bytes", .help = "of a model file"},
     {AT(python), TYPE_TEXT, .initial = "/usr/bin/python3",
      .help = "runs the exporter of .joblib models; empty: they are refused"},
+    {AT(worker_user), TYPE_TEXT, .initial = "nobody",
+     .help = "whom workers become where canaryd is root: a name or a number; empty: they stay root"},
+    {AT(worker_memory_bytes), TYPE_WHOLE, 128.0 * 1024 * 1024, 1024.0 * 1024 * 1024 * 1024,
+     .initial = "2147483648", .unit = "bytes", .help = "of address space for a worker or an export"},
+    {AT(allow_uncaged_pickles), TYPE_SWITCH, .initial = "false",
+     .help = "read .joblib models although the kernel has no Landlock or seccomp"},
     {AT(worker_program), TYPE_TEXT, .scope = SCOPE_NEXT_START, .initial = "",
      .help = "path of canary-worker; empty: beside canaryd"},
     {AT(exporter_program), TYPE_TEXT, .scope = SCOPE_NEXT_START, .initial = "",
@@ -324,6 +331,29 @@ static void apply_defaults(struct settings *s)
     }
 }
 
+/* A number is a user and a group of that number, known to the system or not. */
+static int find_user(struct settings *s, struct err *e)
+{
+    char *end;
+    unsigned long number = strtoul(s->worker_user, &end, 10);
+    if (geteuid() != 0 || s->worker_user[0] == '\0')
+        return 0;
+    if (*end == '\0' && number < UINT32_MAX && s->worker_user[0] != '-') {
+        s->worker_uid = (uid_t)number;
+        s->worker_gid = (gid_t)number;
+        return 0;
+    }
+    const struct passwd *user = getpwnam(s->worker_user);
+    if (user == NULL)
+        return err_set(e, "bad-setting",
+                       "setting worker_user: there is no user \"%.100s\"; expected a name, a "
+                       "number or nothing",
+                       s->worker_user);
+    s->worker_uid = user->pw_uid;
+    s->worker_gid = user->pw_gid;
+    return 0;
+}
+
 /* What no single setting can tell. */
 static int check_together(const struct settings *s, struct err *e)
 {
@@ -344,6 +374,8 @@ struct settings *settings_load(const char *file, const char *const *overrides, s
         rc = apply_override(s, overrides[i], e);
     if (rc == 0)
         rc = check_together(s, e);
+    if (rc == 0)
+        rc = find_user(s, e);
     if (rc < 0)
         settings_free(&s);
     return s;

@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <sys/types.h>
 
 #include <cjson/cJSON.h>
 
@@ -41,11 +42,16 @@ struct settings {
     int64_t max_body_bytes;
     int64_t max_model_bytes;
     char *python;
+    char *worker_user;
+    int64_t worker_memory_bytes;
+    bool allow_uncaged_pickles;
     char *worker_program;
     char *exporter_program;
     char *state_dir;
     char *runtime_dir;
     char *log_level;
+    uid_t worker_uid; /* worker_user looked up; 0: workers stay who we are */
+    gid_t worker_gid;
 };
 
 /* file: a JSON file with comments, or NULL. overrides: n strings "name=value"
