@@ -14,18 +14,29 @@ comes out: the document is evaluated here on probe rows and compared with the
 model's own predict_proba (predict, for regressors). The probes go into the
 document, and canary-worker compares them once more when it reads it.
 
-Loading a .joblib or .pickle file runs whatever code it holds. Export only what
-you would run.
+Loading a .joblib or .pickle file runs whatever code it holds. With --cage-fd this
+process first locks itself in: another user, no file, no connection, no process,
+and no system call but those that a filter on that descriptor allows. Without it
+(by hand) export only what you would run.
 """
 import argparse
+import codecs
+import ctypes
 import hashlib
+import importlib
 import io
 import json
 import math
 import os
+import resource
+import signal
+import struct
 import sys
 import warnings
 from fractions import Fraction
+
+# Before the libraries are there: they start threads, which the cage forbids.
+os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
 
 import joblib
 import numpy as np
@@ -671,6 +682,139 @@ def render(document):
     return (layout(document, spread=True) + "\n").encode("utf-8", "replace")
 
 
+# --- the cage: as common/cage.c has it, for a process that must import before it is shut -----
+
+EX_NOPERM = 77
+PR_SET_PDEATHSIG, PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS, SECCOMP_MODE_FILTER = 1, 22, 38, 2
+# landlock(7): the same numbers on every architecture.
+LANDLOCK_CREATE_RULESET, LANDLOCK_RESTRICT_SELF, LANDLOCK_GET_VERSION = 444, 446, 1
+# From which version on how many rights to files and to the network, and how many scopes.
+LANDLOCK_RIGHTS = [(1, 13, 0, 0), (2, 14, 0, 0), (3, 15, 0, 0), (4, 15, 2, 0), (5, 16, 2, 0),
+                   (6, 16, 2, 2)]
+# Whatever a model or a refusal may name; nothing can be imported once the cage is shut.
+PACKAGES = (
+    "calibration", "cluster", "compose", "covariance", "cross_decomposition", "decomposition",
+    "discriminant_analysis", "dummy", "ensemble", "feature_extraction", "feature_selection",
+    "gaussian_process", "impute", "isotonic", "kernel_approximation", "kernel_ridge",
+    "linear_model", "manifold", "mixture", "model_selection", "multiclass", "multioutput",
+    "naive_bayes", "neighbors", "neural_network", "pipeline", "preprocessing",
+    "random_projection", "semi_supervised", "svm", "tree",
+)
+# What the interpreter says of (sys.audit) and the cage does not allow.
+WATCHED = ("open", "os.", "subprocess.", "socket.", "shutil.", "pty.", "signal.", "ctypes.dlopen",
+           "glob.", "tempfile.", "mmap.", "resource.", "webbrowser.", "urllib.", "fcntl.")
+
+
+class NoCage(Exception):
+    """The kernel, or this system, does not have what the cage is made of."""
+
+
+class NoImports:
+    """The last finder: says that a model needs what is not there, without looking for it."""
+
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        raise ModuleNotFoundError(f"it needs the module {name}, which models cannot import here")
+
+
+def import_all():
+    for encoding in ("ascii", "latin1", "utf-8"):
+        codecs.lookup(encoding)  # they are modules, too
+    for package in PACKAGES:
+        importlib.import_module(f"sklearn.{package}")
+    # Libraries set themselves up at their first use: open files, ask for processors.
+    from sklearn.ensemble import HistGradientBoostingClassifier
+    from sklearn.linear_model import LogisticRegression
+    rows = np.random.default_rng(0).random((16, 2))
+    for estimator in LogisticRegression(), HistGradientBoostingClassifier(max_iter=1):
+        render(export(estimator.fit(rows, np.arange(16) % 2), n_probes=1))
+    stream = io.BytesIO()
+    joblib.dump(rows, stream, compress=1)
+    joblib.load(io.BytesIO(stream.getvalue()))
+
+
+def os_call(function, *args):
+    """A C function's non-negative result; OSError otherwise."""
+    function.restype = ctypes.c_long
+    result = function(*(ctypes.c_long(a) if isinstance(a, int) else a for a in args))
+    if result < 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    return result
+
+
+def change_user(libc, user):
+    """The supervisor's death kills us: a change of user clears that, so it is set again."""
+    uid, gid = (int(x) for x in user.split(":"))
+    if uid == 0:
+        return
+    parent = os.getppid()
+    os.setgroups([])
+    os.setresgid(gid, gid, gid)
+    os.setresuid(uid, uid, uid)
+    os_call(libc.prctl, PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(EX_NOPERM)
+
+
+def shut_files(libc):
+    """Landlock with no rule: everything that this kernel can forbid is forbidden."""
+    version = os_call(libc.syscall, LANDLOCK_CREATE_RULESET, None, 0, LANDLOCK_GET_VERSION)
+    _, n_fs, n_net, n_scoped = [r for r in LANDLOCK_RIGHTS if r[0] <= version][-1]
+    words = [(1 << n) - 1 for n in (n_fs, n_net, n_scoped) if n > 0]
+    ruleset = struct.pack(f"{len(words)}Q", *words)
+    fd = os_call(libc.syscall, LANDLOCK_CREATE_RULESET, ruleset, len(ruleset), 0)
+    os_call(libc.syscall, LANDLOCK_RESTRICT_SELF, fd, 0)
+    os.close(fd)
+
+
+def shut_calls(libc, cage_fd):
+    code = read_all(cage_fd)
+    if not code:
+        raise OSError("there is no filter for this machine")
+    buffer = ctypes.create_string_buffer(code)  # must live until the kernel has copied it
+    program = struct.pack("@HP", len(code) // 8, ctypes.addressof(buffer))
+    os_call(libc.prctl, PR_SET_SECCOMP, SECCOMP_MODE_FILTER, program, 0, 0)
+
+
+def tell_tries():
+    """The kernel only kills: what was tried stands in the log, and so in the refusal."""
+    left = [3]
+
+    def hook(event, args):
+        is_own = event == "open" and args and isinstance(args[0], int)  # a descriptor it has
+        if left[0] > 0 and event.startswith(WATCHED) and not is_own:
+            left[0] -= 1
+            what = one_line(", ".join(repr(a) for a in args if a is not None), 120)
+            os.write(2, f"the model file tried {event}({what})\n".encode())
+
+    sys.addaudithook(hook)
+
+
+def enter_cage(args):
+    """Imports what models need, then shuts the process in. NoCage when something is missing that
+    --allow-uncaged does not excuse."""
+    import_all()
+    libc = ctypes.CDLL(None, use_errno=True)
+    change_user(libc, args.user)
+    os_call(libc.prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
+    sys.meta_path[:] = [NoImports]
+    tell_tries()
+    missing = []
+    for name, shut in (("Landlock", lambda: shut_files(libc)),
+                       ("seccomp", lambda: shut_calls(libc, args.cage_fd))):
+        try:
+            shut()
+        except OSError as e:
+            missing.append(f"{name} ({e.strerror or e})")
+    if missing and not args.allow_uncaged:
+        raise NoCage(f"a pickle is a program, and there is nothing to cage it with here: "
+                     f"{' and '.join(missing)} is missing; deploy the model's .json, or set "
+                     "allow_uncaged_pickles")
+    if missing:
+        print(f"export.py: warning: uncaged: {', '.join(missing)}", file=sys.stderr)
+
+
 # --- the program ---------------------------------------------------------------------------
 
 
@@ -678,10 +822,17 @@ def failure(e):
     return f"{type(e).__name__}: {e}" if str(e) else type(e).__name__
 
 
+def out_of_memory():
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    return f"it ran out of memory (limit {limit} bytes)" if limit > 0 else "it ran out of memory"
+
+
 def load(data):
     try:
         return joblib.load(io.BytesIO(data))
-    except (Exception, SystemExit) as e:  # whatever a foreign pickle may raise
+    except MemoryError:
+        raise Refusal(out_of_memory())
+    except BaseException as e:  # SystemExit too: whatever a foreign pickle may raise
         raise Refusal(f"it cannot be loaded as a joblib or pickle file: {failure(e)}")
 
 
@@ -691,9 +842,9 @@ def convert(data, args, source, names=None):
     digest = hashlib.sha256(data).hexdigest()
     try:
         return render(export(estimator, args.output_name, args.probes, source, digest, names))
-    except Refusal:
+    except (Refusal, MemoryError):
         raise
-    except Exception as e:  # an estimator half fitted, or of an unknown release
+    except BaseException as e:  # an estimator half fitted, or of an unknown release
         raise Refusal(f"{title(estimator)} cannot be exported: {failure(e)}")
 
 
@@ -714,6 +865,8 @@ def read_all(fd):
 
 
 def run(args):
+    if args.cage_fd is not None:
+        enter_cage(args)
     if args.from_fd is not None:
         write_all(args.to_fd, convert(read_all(args.from_fd), args, args.source_name))
         return
@@ -739,6 +892,11 @@ def parse(argv):
     p.add_argument("--reason-fd", type=int, default=2, help="write a refusal's reason to this "
                    "descriptor (2)")
     p.add_argument("--source-name", help="the model file's name, for the document")
+    p.add_argument("--cage-fd", type=int, help="lock this process in before the model is read; the "
+                   "descriptor holds the filter of system calls")
+    p.add_argument("--user", default="0:0", help="UID:GID to become in the cage (0:0: nobody else)")
+    p.add_argument("--allow-uncaged", action="store_true", help="go on where there is no Landlock "
+                   "or seccomp")
     args = p.parse_args(argv)
     if (args.from_fd is None) == (args.model is None) or \
        (args.from_fd is None) != (args.to_fd is None) or (args.model and not args.json):
@@ -754,11 +912,18 @@ def main(argv=None):
         f"export.py: warning: {one_line(message)}", file=sys.stderr)
     try:
         run(args)
-    except (Refusal, OSError, MemoryError) as e:
-        reason = one_line(e if isinstance(e, Refusal) else failure(e))
-        write_all(args.reason_fd, (reason + "\n").encode())
-        return 1
-    return 0
+        status = 0
+    except (Refusal, NoCage, OSError, MemoryError) as e:
+        reason = e
+        if isinstance(e, MemoryError):
+            reason = out_of_memory()
+        elif isinstance(e, OSError):
+            reason = failure(e)
+        write_all(args.reason_fd, (one_line(reason) + "\n").encode())
+        status = EX_NOPERM if isinstance(e, NoCage) else 1
+    if args.cage_fd is not None:
+        os._exit(status)  # the interpreter's own end does things that the cage does not allow
+    return status
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "common/err.h"
 
@@ -24,7 +25,11 @@ struct load_options {
     const char *python;
     const char *exporter_program;
     int64_t max_model_bytes;
-    int64_t timeout_ms; /* of an export */
+    int64_t timeout_ms; /* of an export, as the rest */
+    int64_t memory_bytes;
+    uid_t uid;
+    gid_t gid;
+    bool allow_uncaged;
 };
 
 struct loader *loader_new(struct event_base *base, struct chores *chores);

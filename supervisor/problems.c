@@ -56,6 +56,7 @@ static const struct problem table[] = {
     {"model-invalid",          422, "Not a model that can be served"},
     {"sha256-mismatch",        422, "Checksum does not match"},
     {"python-missing",         422, "Python is not installed"},
+    {"cage-missing",           422, "Nothing to cage a pickle with"},
     /* workers and load */
     {"model-fault",            502, "The model cannot answer"},
     {"poison-request",         502, "Poison request"},
