@@ -152,8 +152,9 @@ static void explain_death(const struct seat *s, const struct obituary *o, struct
         err_set(e, "worker-start-timeout", "%.200s: the worker was not ready within %lld ms",
                 s->model->name, (long long)s->means->settings->start_timeout_ms);
     else /* why is ours, or only that the socket was closed: how says more then */
-        err_set(e, "model-invalid", "%.200s: the worker ended before it took calls: %s%s%s",
-                s->model->name, o->how, o->why[0] != '\0' ? "; " : "", o->why);
+        err_set(e, "model-invalid", "%.200s: the worker ended before it took calls: %s%s%s%s%s",
+                s->model->name, o->how, o->why[0] != '\0' ? "; " : "", o->why,
+                o->last_words[0] != '\0' ? "; last words: " : "", o->last_words);
 }
 
 /* What it did decides how long the next one waits: seat.h says how. */
