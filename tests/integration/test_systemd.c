@@ -130,7 +130,8 @@ static void test_enable_now(void **state)
     property_is("NotifyAccess", "main");
     wait_status("stable model_v1@");
     server_predict(service);
-    status_get(service); /* on loopback, admin is open */
+    const struct http_answer *a = status_get(service); /* on loopback, admin is open */
+    assert_non_null(strstr(a->body, "\"cage\":\"full\""));
     must("test \"$(stat -c %U /proc/$(systemctl show --value -p MainPID canaryd))\" = canaryd");
     must("test \"$(stat -c %U:%a /var/lib/canaryd /run/canaryd | uniq)\" = canaryd:750");
     must("test -s /var/lib/canaryd/journal.jsonl -a -s /run/canaryd/board");
