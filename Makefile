@@ -108,7 +108,7 @@ demo: deps ## install, build, and play the whole workflow against a server of it
 
 # --- Testing it ---------------------------------------------------------------
 
-.PHONY: test check unit integration chaos overload lint format coverage
+.PHONY: test check unit integration chaos fuzz overload lint format coverage
 test: ## install, build, and run every test
 	@etc/install-deps.sh build test $(if $(filter 1,$(PYTHON)),python)
 	@$(MAKE) --no-print-directory check
@@ -125,6 +125,20 @@ integration: $(PROGRAMS) $(EVIL_WORKER) $(CHAOS) $(INTEGRATION_TESTS) ## run the
 S ?= 60
 chaos: $(PROGRAMS) $(EVIL_WORKER) $(CHAOS) ## faults under load for S=60 seconds; SEED=n repeats, ARGS=--crash kills canaryd
 	@CANARYD_BUILD=$(BUILD) $(CHAOS) --seconds $(S) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+# libFuzzer is clang's. A build of its own: every object is instrumented.
+FUZZERS := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+ifeq ($(origin S),file)
+fuzz: S := 20
+endif
+fuzz: ## each fuzzer for S=20 seconds, from tests/fuzz/corpus; FUZZERS=fuzz_json for one
+	@$(MAKE) --no-print-directory CC=clang BUILD=build/fuzz SAN=fuzzer-no-link,address,undefined OPT='-O1 -g' \
+	    $(addprefix build/fuzz/tests/fuzz/,$(FUZZERS))
+	@tests/fuzz/run.sh build/fuzz $(S) $(FUZZERS)
+
+$(BUILD)/tests/fuzz/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(BUILD)/tests/fuzz/fuzz.o $(BUILD)/tests/all.a
+	$(call say,LD,$@)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LDLIBS)
 
 SOURCES := $(wildcard common/*.c proto/*.c judge/*.c supervisor/*.c worker/*.c ctl/*.c)
 TESTS_C := $(wildcard tests/*/*.c)
