@@ -9,10 +9,12 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sysexits.h>
 
 #include <msgpack.h>
 
 #include "common/jsonx.h"
+#include "common/log.h"
 #include "common/mem.h"
 
 #define ZONE_BYTES 8192
@@ -27,7 +29,8 @@ struct codec {
 struct codec *codec_new(void)
 {
     struct codec *c = mem_alloc(sizeof *c);
-    msgpack_zone_init(&c->zone, ZONE_BYTES);
+    if (!msgpack_zone_init(&c->zone, ZONE_BYTES))
+        fatal(EX_SOFTWARE, "out of memory: no room for a codec");
     return c;
 }
 

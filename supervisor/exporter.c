@@ -19,7 +19,6 @@
 
 #include <event2/event.h>
 
-#include "common/cage.h"
 #include "common/clock.h"
 #include "common/fdio.h"
 #include "common/jsonx.h"
@@ -206,18 +205,6 @@ static int spawn_python(struct exporter *x, const int fds[SPAWN_MAX_FDS], int ou
     return spawn(&request, &x->child, e);
 }
 
-/* A memory file with the filter; empty where there can be none, which is the
- * child's to complain about. -1 with err. */
-static int new_filter_fd(const struct exporter *x, struct err *e)
-{
-    int fd = memfd_create("canaryd-filter", MFD_CLOEXEC);
-    if (fd < 0)
-        return err_set_errno(e, "spawn-failed", "memfd_create");
-    if (cage_write_filter(CAGE_EXPORTER, fd, e) < 0 && !x->options.allow_uncaged)
-        fd_close(&fd);
-    return fd;
-}
-
 static int start_with_output(struct exporter *x, int pickle_fd, int output_fd, struct err *e)
 {
     int pipe_fds[2];
@@ -226,11 +213,9 @@ static int start_with_output(struct exporter *x, int pickle_fd, int output_fd, s
     x->reason_fd = pipe_fds[0];
     fd_set_nonblock(x->reason_fd);
     x->native_fd = memfd_create("canaryd-native", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    int rc = x->native_fd < 0 ? err_set_errno(e, "spawn-failed", "memfd_create") : 0;
-    int filter_fd = rc == 0 ? new_filter_fd(x, e) : -1;
-    const int fds[SPAWN_MAX_FDS] = {pipe_fds[1], pickle_fd, x->native_fd, filter_fd};
-    rc = filter_fd < 0 ? -1 : spawn_python(x, fds, output_fd, e);
-    fd_close(&filter_fd);
+    const int fds[SPAWN_MAX_FDS] = {pipe_fds[1], pickle_fd, x->native_fd, x->options.filter_fd};
+    int rc = x->native_fd < 0 ? err_set_errno(e, "spawn-failed", "memfd_create")
+                              : spawn_python(x, fds, output_fd, e);
     fd_close(&pipe_fds[1]);
     return rc;
 }

@@ -26,6 +26,7 @@ struct exporter_options {
     int64_t memory_bytes; /* of address space */
     uid_t uid;            /* whom it becomes before it reads; 0: who we are */
     gid_t gid;
+    int filter_fd;      /* the system calls that it may make (cage_write_filter); borrowed */
     bool allow_uncaged; /* where the kernel has no Landlock or seccomp */
 };
 

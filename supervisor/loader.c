@@ -5,11 +5,17 @@
  */
 #include "supervisor/loader.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/mman.h>
+#include <sysexits.h>
 #include <unistd.h>
 
+#include "common/cage.h"
+#include "common/fdio.h"
+#include "common/log.h"
 #include "common/mem.h"
 #include "supervisor/chores.h"
 #include "supervisor/exporter.h"
@@ -18,6 +24,7 @@
 struct loader {
     struct event_base *base;
     struct chores *chores;
+    int filter_fd; /* for every export */
     int n_loading;
 };
 
@@ -36,15 +43,29 @@ struct load {
     struct err why;            /* likewise */
 };
 
+/* A memory file with the filter, made once and early: libseccomp is not to be
+ * trusted when memory runs out. Empty where there can be none; Python complains. */
+static int new_filter_fd(void)
+{
+    struct err e = {0};
+    int fd = memfd_create("canaryd-filter", MFD_CLOEXEC);
+    if (fd < 0)
+        fatal(EX_OSERR, "memfd_create: %s", strerror(errno));
+    if (cage_write_filter(CAGE_EXPORTER, fd, &e) < 0)
+        log_warn("exports will not be caged: %s", e.text);
+    return fd;
+}
+
 struct loader *loader_new(struct event_base *base, struct chores *chores)
 {
     struct loader *l = mem_alloc(sizeof *l);
-    *l = (struct loader){.base = base, .chores = chores};
+    *l = (struct loader){.base = base, .chores = chores, .filter_fd = new_filter_fd()};
     return l;
 }
 
 void loader_free(struct loader **l)
 {
+    fd_close(&(*l)->filter_fd);
     free(*l);
     *l = NULL;
 }
@@ -110,6 +131,7 @@ static void start_export(struct load *load)
         .memory_bytes = load->options.memory_bytes,
         .uid = load->options.uid,
         .gid = load->options.gid,
+        .filter_fd = load->loader->filter_fd,
         .allow_uncaged = load->options.allow_uncaged,
     };
     const struct exporter_listener listener = {.done = on_exported, .arg = load};

@@ -31,6 +31,7 @@
 #include "supervisor/judge.h"
 #include "supervisor/listen.h"
 #include "supervisor/loader.h"
+#include "supervisor/memory.h"
 #include "supervisor/modelref.h"
 #include "supervisor/notify.h"
 #include "supervisor/places.h"
@@ -486,6 +487,7 @@ int main(int argc, char **argv)
 {
     struct canaryd d = {.listen_fd = -1};
     log_init("canaryd", LOG_LEVEL_INFO);
+    memory_check_libraries();
     read_command_line(&d, argc, argv);
     build(&d);
     rollout_start(d.rollout, d.saved);
