@@ -116,12 +116,12 @@ int places_lock_runtime_dir(struct places *p, struct err *e)
                : err_set_errno(e, "cannot-create", "lock on %s", p->runtime_dir);
 }
 
-void places_write_address(const struct places *p, const char *address)
+static void write_line(const struct places *p, const char *name, const char *line)
 {
-    char *path = mem_printf("%s/listen", p->runtime_dir);
+    char *path = mem_printf("%s/%s", p->runtime_dir, name);
     char *fresh = mem_printf("%s.new", path);
     FILE *f = fopen(fresh, "we");
-    bool written = f != NULL && fprintf(f, "%s\n", address) > 0;
+    bool written = f != NULL && fprintf(f, "%s\n", line) > 0;
     if (f != NULL && fclose(f) != 0)
         written = false;
     if (!written || rename(fresh, path) < 0)
@@ -130,9 +130,22 @@ void places_write_address(const struct places *p, const char *address)
     free(path);
 }
 
-void places_remove_address(const struct places *p)
+static void remove_file(const struct places *p, const char *name)
 {
-    char *path = mem_printf("%s/listen", p->runtime_dir);
+    char *path = mem_printf("%s/%s", p->runtime_dir, name);
     unlink(path);
     free(path);
+}
+
+void places_write_address(const struct places *p, const char *address, const char *admin)
+{
+    if (admin != NULL) /* the first, so that who waits for the other finds both */
+        write_line(p, "admin_listen", admin);
+    write_line(p, "listen", address);
+}
+
+void places_remove_address(const struct places *p)
+{
+    remove_file(p, "listen");
+    remove_file(p, "admin_listen");
 }

@@ -28,8 +28,9 @@ void places_free(struct places **p);
  * "cannot-create", or "already-running" when another canaryd has it. */
 int places_lock_runtime_dir(struct places *p, struct err *e);
 
-/* Writes runtime_dir/listen, for whoever started us on port 0. */
-void places_write_address(const struct places *p, const char *address);
+/* Writes runtime_dir/listen, and admin_listen when admin is not NULL, for whoever started us on
+ * port 0. */
+void places_write_address(const struct places *p, const char *address, const char *admin);
 void places_remove_address(const struct places *p);
 
 #endif

@@ -9,6 +9,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/fdio.h"
@@ -20,6 +21,8 @@
 
 #define MAX_FILE_BYTES (1024UL * 1024)
 #define MAX_NAME       48
+#define HOST_BYTES                                                                                 \
+    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_" /* of a name or address */
 
 enum type { TYPE_TEXT, TYPE_WHOLE, TYPE_REAL, TYPE_SWITCH };
 
@@ -66,12 +69,35 @@ static bool is_address(const char *text)
     return *end == '\0' && port <= 65535;
 }
 
+/* A port on loopback: whether the address is one shows when it is bound. */
+static bool is_admin_address(const char *text)
+{
+    static const char socket[] = "unix:";
+    if (strncmp(text, socket, strlen(socket)) == 0)
+        return text[strlen(socket)] != '\0';
+    return text[0] == '\0' || is_address(text);
+}
+
+static bool is_host_list(const char *text)
+{
+    size_t n = strlen(text);
+    return n == 0 || (strspn(text, HOST_BYTES ",") == n && text[0] != ',' && text[n - 1] != ',' &&
+                      strstr(text, ",,") == NULL);
+}
+
 #define AT(field) .name = #field, .offset = offsetof(struct settings, field)
 #define HOUR_MS   3600000
 /* clang-format off */
 static const struct setting table[] = {
     {AT(listen), TYPE_TEXT, .scope = SCOPE_NEXT_START, .text_ok = is_address, .expected = "ADDRESS:PORT",
      .initial = "127.0.0.1:8000", .help = "where HTTP is served; port 0 takes a free one"},
+    {AT(admin_listen), TYPE_TEXT, .scope = SCOPE_NEXT_START, .text_ok = is_admin_address,
+     .expected = "a loopback ADDRESS:PORT, unix:PATH (beneath runtime_dir), or empty", .initial = "",
+     .help = "a listener of their own for the admin endpoints; they are nowhere else then"},
+    {AT(admin_token_file), TYPE_TEXT,
+     .initial = "", .help = "file of mode 0600 with the admin token (32 characters or more)"},
+    {AT(allowed_hosts), TYPE_TEXT, .text_ok = is_host_list, .expected = "names with commas between",
+     .initial = "", .help = "names besides loopback's by which admin endpoints are asked (Host)"},
     {AT(model_dir), TYPE_TEXT, .scope = SCOPE_NEXT_START, .text_ok = is_not_empty, .expected = "a directory",
      .initial = "models", .help = "the only directory that models are read from"},
     {AT(stable_model), TYPE_TEXT, .scope = SCOPE_NEXT_START, .text_ok = is_not_empty, .expected = "a model's path",
@@ -288,14 +314,27 @@ static int apply_object(struct settings *s, const cJSON *root, struct err *e)
     return 0;
 }
 
+/* Whoever can write the settings can name the programs that are run. */
+static int check_writers(int fd, const char *file, struct err *e)
+{
+    struct stat st;
+    if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || (st.st_mode & S_IWOTH) == 0)
+        return 0;
+    return err_set(e, "bad-setting",
+                   "%s: everybody may write to it (mode %04o); expected 0644 or less", file,
+                   st.st_mode & 07777U);
+}
+
 static int apply_file(struct settings *s, const char *file, struct err *e)
 {
-    char *text;
-    size_t n;
+    char *text = NULL;
+    size_t n = 0;
     int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
         return err_set_errno(e, "file-unreadable", "%s", file);
-    int rc = fd_read_file(fd, file, MAX_FILE_BYTES, &text, &n, e);
+    int rc = check_writers(fd, file, e);
+    if (rc == 0)
+        rc = fd_read_file(fd, file, MAX_FILE_BYTES, &text, &n, e);
     fd_close(&fd);
     if (rc < 0)
         return -1;

@@ -19,6 +19,9 @@
 
 struct settings {
     char *listen;
+    char *admin_listen;
+    char *admin_token_file;
+    char *allowed_hosts;
     char *model_dir;
     char *stable_model;
     char *canary_model;

@@ -17,11 +17,11 @@ allowed_of() { # folder -> the folders it may include
 
 # The supervisor's rooms, bottom to top; a room may include those of lines above its own.
 rooms="
-chores features gate listen modelref notify problems quarantine settings spawn urn words
-conns
+chores features gate listen modelref notify peer problems quarantine settings spawn token urn words
+access conns
 port
 channel cli exporter gateway hello journal places state
-judge loader proc store
+audit doors judge loader proc store
 seat
 fleet
 router

@@ -85,7 +85,7 @@ static void test_address_file(void **state)
     const char *const overrides[] = {"worker_program=/bin/sh", runtime};
     struct places *p = find(overrides, 2, &e);
     scratch_path(path, "listen");
-    places_write_address(p, "127.0.0.1:1234");
+    places_write_address(p, "127.0.0.1:1234", NULL);
     FILE *f = fopen(path, "r");
     assert_non_null(f);
     assert_non_null(fgets(line, sizeof line, f));
