@@ -133,6 +133,7 @@ struct api_predict *api_predict_new(struct gateway *g, struct router *router)
     struct api_predict *a = mem_alloc(sizeof *a);
     a->router = router;
     gateway_add_routes(g, routes, sizeof routes / sizeof routes[0], a);
+    gateway_set_express(g, &routes[0], a);
     return a;
 }
 
