@@ -117,9 +117,7 @@ static void handle_predict(void *arg, struct exchange *x)
     struct err e = {0};
     enum routing routing = ROUTING_BY_LOT;
     size_t n = router_n_features(a->router);
-    /* Overload first: what is refused must cost as little as it can. */
-    if (router_admit(a->router, &e) < 0 || read_routing(x, &routing, &e) < 0 ||
-        read_body(a, x, n, &e) < 0 ||
+    if (read_routing(x, &routing, &e) < 0 || read_body(a, x, n, &e) < 0 ||
         router_predict(a->router, a->features, n, routing, on_predicted, x, &e) < 0)
         exchange_reply_problem(x, &e);
 }
