@@ -18,6 +18,7 @@
 #include "common/mem.h"
 #include "common/rng.h"
 #include "supervisor/gate.h"
+#include "supervisor/plain_request.h"
 #include "supervisor/port.h"
 #include "supervisor/problems.h"
 
@@ -171,6 +172,19 @@ static void on_request(struct evhttp_request *request, void *arg)
     dispatch(x);
 }
 
+static bool on_express(void *arg, struct conn *c, const struct plain_request *r)
+{
+    const struct doorway *d = arg;
+    const struct gateway *g = d->gateway;
+    const struct route *route = g->express;
+    if (route == NULL || g->draining || strlen(route->path) != r->path_size ||
+        memcmp(route->path, r->path, r->path_size) != 0 ||
+        r->body_size > (size_t)g->options.max_body_bytes)
+        return false;
+    route->handle(g->express_arg, exchange_new_express(d, c, r));
+    return true;
+}
+
 /* --- For the owner ----------------------------------------------------------*/
 
 struct gateway *gateway_new(struct event_base *base, const struct gateway_options *options)
@@ -199,6 +213,12 @@ void gateway_add_routes(struct gateway *g, const struct route *routes, size_t n,
     g->tables[g->n_tables++] = (struct route_table){.routes = routes, .n = n, .arg = arg};
 }
 
+void gateway_set_express(struct gateway *g, const struct route *route, void *arg)
+{
+    g->express = route;
+    g->express_arg = arg;
+}
+
 static struct conns_limits limits_of(const struct gateway *g, enum door door)
 {
     struct conns_limits limits = g->options.limits;
@@ -217,6 +237,7 @@ int gateway_accept(struct gateway *g, int fd, enum door door, struct err *e)
                                          .arg = d};
     *d = (struct doorway){.gateway = g, .door = door};
     d->port = port_new(g->base, &options);
+    conns_set_express(port_conns(d->port), on_express, d);
     return port_accept(d->port, fd, e);
 }
 
