@@ -155,6 +155,22 @@ static void describe_textbook(const struct rule *rule, struct rule_report *repor
         welch_minimum_detectable_effect(&report->plain, rule->guard.settings.alpha, WELCH_POWER);
 }
 
+static void describe_expected(const struct rule *rule, struct rule_expected *out)
+{
+    double rollback = guard_growth_to_rollback(&rule->guard) - 1;
+    double promotion = guard_growth_to_promotion(&rule->guard) - 1;
+    if (rule_has_fired(rule))
+        rollback = 0;
+    if (rule_has_promoted(rule))
+        promotion = 0;
+    *out = (struct rule_expected){
+        .rollback_ns = rollback * (double)rule->counts.open_ns,
+        .promotion_ns = promotion * (double)rule->counts.open_ns,
+        .rollback_draws = rollback * (double)rule->counts.n_draws,
+        .promotion_draws = promotion * (double)rule->counts.n_draws,
+    };
+}
+
 static enum verdict verdict_of(const struct rule *rule, const struct rule_report *report)
 {
     if (rule_has_fired(rule))
@@ -177,6 +193,7 @@ void rule_look(const struct rule *rule, struct rule_report *report)
     memcpy(report->n_outcomes, rule->counts.n_outcomes, sizeof report->n_outcomes);
     describe_textbook(rule, report);
     guard_describe(&rule->guard, report);
+    describe_expected(rule, &report->expected);
     report->verdict = verdict_of(rule, report);
 }
 
@@ -187,8 +204,7 @@ bool rule_has_fired(const struct rule *rule)
 
 bool rule_has_promoted(const struct rule *rule)
 {
-    (void)rule;
-    return false;
+    return guard_has_promoted(&rule->guard);
 }
 
 /* --- Memory ------------------------------------------------------------------*/
