@@ -100,11 +100,28 @@ struct rule_ticket rule_draw(struct rule *rule, enum arm arm, bool ends_group, i
     return ticket;
 }
 
-static bool weigh_ripe(struct rule *rule, enum rule_clock clock)
+/* The ripe block that was drawn first, of whichever clock, or NULL. A ripe block's
+ * calls and all before them have ended, so the other clock's earlier blocks
+ * are ripe too: the order is that of the draws, however calls end. */
+static const struct block *next_ripe(struct rule *rule, enum rule_clock *clock)
+{
+    const struct block *next = NULL;
+    for (enum rule_clock i = 0; i < N_RULE_CLOCKS; i++) {
+        const struct block *block = blocks_ripe(rule->blocks[i]);
+        if (block == NULL || (next != NULL && next->last_draw <= block->last_draw))
+            continue;
+        next = block;
+        *clock = i;
+    }
+    return next;
+}
+
+static bool weigh_ripe(struct rule *rule)
 {
     const struct block *block;
+    enum rule_clock clock = RULE_ROUND_TRIP;
     bool weighed = false;
-    while ((block = blocks_ripe(rule->blocks[clock])) != NULL) {
+    while ((block = next_ripe(rule, &clock)) != NULL) {
         guard_weigh(&rule->guard, clock, block);
         blocks_drop_ripe(rule->blocks[clock]);
         weighed = true;
@@ -120,7 +137,6 @@ bool rule_end_call(struct rule *rule, const struct rule_ticket *ticket,
         [RULE_ROUND_TRIP] = sample->stalled ? BLOCKS_NO_LATENCY : sample->round_trip_ns,
         [RULE_SERVICE] = sample->has_service ? sample->service_ns : BLOCKS_NO_LATENCY,
     };
-    bool weighed = false;
     rule->counts.n_outcomes[ticket->arm][sample->outcome]++;
     if (sample->outcome == OUTCOME_OK) {
         moments_add(&rule->counts.round_trip[ticket->arm], (double)sample->round_trip_ns);
@@ -129,9 +145,8 @@ bool rule_end_call(struct rule *rule, const struct rule_ticket *ticket,
     for (enum rule_clock clock = 0; clock < N_RULE_CLOCKS; clock++) {
         struct block_place place = {ticket->block[clock], ticket->place[clock]};
         blocks_end(rule->blocks[clock], side, &place, sample->outcome, latency[clock]);
-        weighed |= weigh_ripe(rule, clock);
     }
-    return weighed;
+    return weigh_ripe(rule);
 }
 
 void rule_add_stable(struct rule *rule, uint64_t round_trip_ns)
