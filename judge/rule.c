@@ -186,17 +186,6 @@ static void describe_expected(const struct rule *rule, struct rule_expected *out
     };
 }
 
-static enum verdict verdict_of(const struct rule *rule, const struct rule_report *report)
-{
-    if (rule_has_fired(rule))
-        return VERDICT_ROLLBACK;
-    if (rule_has_promoted(rule))
-        return VERDICT_PROMOTE;
-    if (guard_has_looked(&rule->guard))
-        return VERDICT_INCONCLUSIVE;
-    return report->has_welch ? VERDICT_CONTINUE : VERDICT_NONE;
-}
-
 void rule_look(const struct rule *rule, struct rule_report *report)
 {
     *report = (struct rule_report){
@@ -209,7 +198,20 @@ void rule_look(const struct rule *rule, struct rule_report *report)
     describe_textbook(rule, report);
     guard_describe(&rule->guard, report);
     describe_expected(rule, &report->expected);
-    report->verdict = verdict_of(rule, report);
+    report->verdict = rule_verdict(rule);
+}
+
+enum verdict rule_verdict(const struct rule *rule)
+{
+    const struct moments *arms = rule->counts.round_trip;
+    if (rule_has_fired(rule))
+        return VERDICT_ROLLBACK;
+    if (rule_has_promoted(rule))
+        return VERDICT_PROMOTE;
+    if (guard_has_looked(&rule->guard))
+        return VERDICT_INCONCLUSIVE;
+    bool has_welch = arms[ARM_STABLE].n + arms[ARM_BASELINE].n >= 2 && arms[ARM_CANARY].n >= 2;
+    return has_welch ? VERDICT_CONTINUE : VERDICT_NONE;
 }
 
 bool rule_has_fired(const struct rule *rule)
