@@ -182,7 +182,7 @@ MODEL_DIR := $(PREFIX)/share/canaryd/models
 INSTALLED := bin/canaryd bin/canary-worker bin/canaryctl share/man/man1/canaryctl.1 \
     share/man/man8/canaryd.8 lib/systemd/system/canaryd.service lib/systemd/system/canaryd.socket \
     lib/sysusers.d/canaryd.conf \
-    $(addprefix share/canaryd/,export.py train.py FORMAT.md)
+    $(addprefix share/canaryd/,export.py train.py FORMAT.md $(notdir $(wildcard worker/python/*.py)))
 SERVICE_SETTINGS := sed 's|"model_dir": "models"|"model_dir": "$(MODEL_DIR)"|; \
     s|"state_dir": ""|"state_dir": "$(STATE_DIR)"|; s|"runtime_dir": ""|"runtime_dir": "/run/canaryd"|'
 
@@ -192,7 +192,7 @@ install: all ## copy programs, man pages, units, models and settings to $(DESTDI
 	    lib/systemd/system lib/sysusers.d) $(DESTDIR)/etc/canaryd $(DESTDIR)$(MODEL_DIR)
 	$(Q)install -m 755 $(PROGRAMS) $(DESTDIR)$(PREFIX)/bin
 	$(Q)install -m 755 models/export.py models/train.py $(DESTDIR)$(PREFIX)/share/canaryd
-	$(Q)install -m 644 models/FORMAT.md $(DESTDIR)$(PREFIX)/share/canaryd
+	$(Q)install -m 644 models/FORMAT.md worker/python/canary_*.py $(DESTDIR)$(PREFIX)/share/canaryd
 	$(Q)install -m 644 docs/man/canaryctl.1 $(DESTDIR)$(PREFIX)/share/man/man1
 	$(Q)install -m 644 docs/man/canaryd.8 $(DESTDIR)$(PREFIX)/share/man/man8
 	$(Q)for unit in canaryd.service canaryd.socket; do \
