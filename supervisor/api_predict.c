@@ -14,6 +14,7 @@
 #include "common/jsonx.h"
 #include "common/mem.h"
 #include "proto/wire.h"
+#include "supervisor/features.h"
 #include "supervisor/gateway.h"
 #include "supervisor/router.h"
 
@@ -63,6 +64,8 @@ static int read_body(struct api_predict *a, const struct exchange *x, size_t exp
     const char *body = exchange_body(x, &n);
     if (n == 0)
         return err_set(e, "empty-body", "expected a body like {\"features\": [...]}");
+    if (features_read(body, n, a->features, expected))
+        return 0;
     cJSON *root = jsonx_parse(body, n, e);
     if (root == NULL)
         return -1;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * See gateway.h. evhttp runs one request of a connection at a time, so a
- * connection's close callback is its present exchange's.
+ * See gateway.h. evhttp runs one request of a connection at a time, so what
+ * becomes of a connection concerns one exchange.
  */
 #include "supervisor/gateway.h"
 
@@ -10,30 +10,23 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/queue.h>
-#include <sys/socket.h>
 #include <sysexits.h>
 
 #include <event2/buffer.h>
-#include <event2/bufferevent.h>
-#include <event2/event.h>
 #include <event2/http.h>
-#include <event2/listener.h>
-#include <event2/util.h>
 
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/rng.h"
 #include "supervisor/gate.h"
+#include "supervisor/port.h"
 #include "supervisor/problems.h"
 
-#define MAX_TABLES             8
-#define ACCEPT_PAUSE_US        100000
-#define ACCEPT_ERRORS_PER_LINE 100 /* so a line in ten seconds */
-#define ID_SIZE                72  /* of a request id: 64 characters at most */
-#define MAX_ID                 64
-#define RETRY_AFTER_SECONDS    "1"
+#define MAX_TABLES          8
+#define ID_SIZE             72 /* of a request id: 64 characters at most */
+#define MAX_ID              64
+#define RETRY_AFTER_SECONDS "1"
 
 struct route_table {
     const struct route *routes;
@@ -42,28 +35,20 @@ struct route_table {
 };
 
 struct gateway {
-    SLIST_ENTRY(gateway) next;
-    struct evhttp *http;
-    struct evconnlistener *listener; /* of socket */
-    struct event *on_resume;
-    struct evhttp_bound_socket *socket;
+    struct port *port;
     struct gateway_options options;
     struct route_table tables[MAX_TABLES];
     size_t n_tables;
     struct rng rng;
     size_t n_pending;
     int64_t last_request_ns;
-    uint64_t n_accept_errors;
     bool draining;
 };
-
-/* libevent tells an error at accept to nobody but the listener: this is how the
- * listener's gateway is found. */
-static SLIST_HEAD(gateway_list, gateway) gateways = SLIST_HEAD_INITIALIZER(gateways);
 
 struct exchange {
     struct gateway *gateway;
     struct evhttp_request *request; /* NULL: the client has gone */
+    struct conn *conn;              /* likewise */
     const char *body;
     size_t body_size;
     char *path;
@@ -124,11 +109,11 @@ static char *copy_path(struct evhttp_request *request)
     return strndup(uri, strcspn(uri, "?"));
 }
 
-static void on_connection_closed(struct evhttp_connection *connection, void *arg)
+static void on_gone(void *arg)
 {
     struct exchange *x = arg;
-    (void)connection;
     x->request = NULL;
+    x->conn = NULL;
     x->body = NULL;
 }
 
@@ -137,11 +122,12 @@ static struct exchange *exchange_new(struct gateway *g, struct evhttp_request *r
     struct exchange *x = mem_alloc(sizeof *x);
     struct evbuffer *input = evhttp_request_get_input_buffer(request);
     *x = (struct exchange){.gateway = g, .request = request, .path = copy_path(request)};
+    x->conn = conns_find(port_conns(g->port), request);
     choose_id(x);
     x->body_size = evbuffer_get_length(input);
     evbuffer_add(input, "", 1); /* the NUL behind the body */
     x->body = (const char *)evbuffer_pullup(input, -1);
-    evhttp_connection_set_closecb(evhttp_request_get_connection(request), on_connection_closed, x);
+    conn_begin(x->conn, on_gone, x);
     g->n_pending++;
     g->last_request_ns = clock_mono_ns();
     return x;
@@ -206,7 +192,8 @@ void exchange_reply(struct exchange *x, int status, const char *content_type, co
     if (method == EVHTTP_REQ_HEAD)
         n = 0;
     evbuffer_add(evhttp_request_get_output_buffer(request), body, n);
-    evhttp_connection_set_closecb(evhttp_request_get_connection(request), NULL, NULL);
+    /* evhttp never closes after a CONNECT, whatever the answer says. */
+    conn_answer(x->conn, request, method == EVHTTP_REQ_CONNECT);
     exchange_free(x);
     evhttp_send_reply(request, status, status_reason(status), NULL);
 }
@@ -334,21 +321,13 @@ static void dispatch(struct gateway *g, struct exchange *x)
     }
 }
 
-/* evhttp never closes after a CONNECT, whatever the answer says. */
-static void hang_up(struct evhttp_request *request, void *arg)
-{
-    (void)arg;
-    struct evhttp_connection *connection = evhttp_request_get_connection(request);
-    shutdown(bufferevent_getfd(evhttp_connection_get_bufferevent(connection)), SHUT_RDWR);
-}
-
 static void on_request(struct evhttp_request *request, void *arg)
 {
     struct gateway *g = arg;
     struct err e = {0};
     struct exchange *x = exchange_new(g, request);
     enum evhttp_cmd_type method = evhttp_request_get_command(request);
-    if (gate_check(request, &e) < 0) {
+    if (gate_check(request, conn_head_had_nul(x->conn), &e) < 0) {
         exchange_set_header(x, "Connection", "close");
         exchange_reply_problem(x, &e);
         return;
@@ -356,38 +335,7 @@ static void on_request(struct evhttp_request *request, void *arg)
     /* Bytes may follow that nobody announced: they must not become a request. */
     if (method != EVHTTP_REQ_GET && method != EVHTTP_REQ_HEAD && !gate_has_body_length(request))
         exchange_set_header(x, "Connection", "close");
-    if (method == EVHTTP_REQ_CONNECT)
-        evhttp_request_set_on_complete_cb(request, hang_up, NULL);
     dispatch(g, x);
-}
-
-/* --- Accepting --------------------------------------------------------------*/
-
-/* Out of descriptors, most likely: the connection waits in the backlog, and the
- * loop, which would be told of it at once and again, waits as well. */
-static void on_accept_error(struct evconnlistener *listener, void *arg)
-{
-    const struct timeval pause = {.tv_usec = ACCEPT_PAUSE_US};
-    int error = EVUTIL_SOCKET_ERROR();
-    struct gateway *g;
-    (void)arg;
-    SLIST_FOREACH(g, &gateways, next) {
-        if (g->listener != listener || evtimer_pending(g->on_resume, NULL))
-            continue;
-        if (g->n_accept_errors++ % ACCEPT_ERRORS_PER_LINE == 0)
-            log_error("no connection can be accepted: %s; trying again every %d ms",
-                      evutil_socket_error_to_string(error), ACCEPT_PAUSE_US / 1000);
-        evconnlistener_disable(listener);
-        evtimer_add(g->on_resume, &pause);
-    }
-}
-
-static void on_resume(evutil_socket_t fd, short what, void *arg)
-{
-    struct gateway *g = arg;
-    (void)fd, (void)what;
-    if (g->listener != NULL)
-        evconnlistener_enable(g->listener);
 }
 
 /* --- For the owner ----------------------------------------------------------*/
@@ -395,22 +343,13 @@ static void on_resume(evutil_socket_t fd, short what, void *arg)
 struct gateway *gateway_new(struct event_base *base, const struct gateway_options *options)
 {
     struct gateway *g = mem_alloc(sizeof *g);
+    const struct port_options port = {.max_body_bytes = options->max_body_bytes,
+                                      .limits = options->limits,
+                                      .on_request = on_request,
+                                      .arg = g};
     g->options = *options;
     rng_seed_from_system(&g->rng);
-    g->http = evhttp_new(base);
-    if (g->http == NULL)
-        fatal(EX_SOFTWARE, "evhttp_new failed");
-    evhttp_set_allowed_methods(g->http, EVHTTP_REQ_GET | EVHTTP_REQ_POST | EVHTTP_REQ_HEAD |
-                                            EVHTTP_REQ_PUT | EVHTTP_REQ_DELETE |
-                                            EVHTTP_REQ_OPTIONS | EVHTTP_REQ_TRACE |
-                                            EVHTTP_REQ_CONNECT | EVHTTP_REQ_PATCH);
-    evhttp_set_default_content_type(g->http, NULL);
-    evhttp_set_max_headers_size(g->http, GATEWAY_MAX_HEADER_BYTES);
-    evhttp_set_max_body_size(g->http, options->max_body_bytes);
-    evhttp_set_timeout(g->http, GATEWAY_IDLE_SECONDS);
-    evhttp_set_gencb(g->http, on_request, g);
-    g->on_resume = evtimer_new(base, on_resume, g);
-    SLIST_INSERT_HEAD(&gateways, g, next);
+    g->port = port_new(base, &port);
     return g;
 }
 
@@ -418,9 +357,7 @@ void gateway_free(struct gateway **g)
 {
     if (*g == NULL)
         return;
-    SLIST_REMOVE(&gateways, *g, gateway, next);
-    event_free((*g)->on_resume);
-    evhttp_free((*g)->http);
+    port_free(&(*g)->port);
     free(*g);
     *g = NULL;
 }
@@ -434,26 +371,28 @@ void gateway_add_routes(struct gateway *g, const struct route *routes, size_t n,
 
 int gateway_accept(struct gateway *g, int fd, struct err *e)
 {
-    g->socket = evhttp_accept_socket_with_handle(g->http, fd);
-    if (g->socket == NULL)
-        return err_set_errno(e, "cannot-listen", "evhttp does not accept the socket");
-    g->listener = evhttp_bound_socket_get_listener(g->socket);
-    evconnlistener_set_error_cb(g->listener, on_accept_error);
-    return 0;
+    return port_accept(g->port, fd, e);
+}
+
+void gateway_set_limits(struct gateway *g, const struct conns_limits *limits)
+{
+    conns_set_limits(port_conns(g->port), limits);
 }
 
 void gateway_drain(struct gateway *g)
 {
     g->draining = true;
-    if (g->socket != NULL)
-        evhttp_del_accept_socket(g->http, g->socket);
-    g->socket = NULL;
-    g->listener = NULL;
+    port_stop(g->port);
 }
 
 size_t gateway_n_pending(const struct gateway *g)
 {
     return g->n_pending;
+}
+
+size_t gateway_n_connections(const struct gateway *g)
+{
+    return conns_n(port_conns(g->port));
 }
 
 int64_t gateway_last_request_ns(const struct gateway *g)

@@ -17,7 +17,9 @@ allowed_of() { # folder -> the folders it may include
 
 # The supervisor's rooms, bottom to top; a room may include those of lines above its own.
 rooms="
-chores gate listen modelref notify problems python quarantine settings spawn urn words
+chores features gate listen modelref notify problems python quarantine settings spawn urn words
+conns
+port
 channel cli exporter gateway hello journal places state
 judge loader proc store
 seat
