@@ -2,7 +2,7 @@
  *
  * Models that the native format has no words for, through the whole server:
  * deployed, asked, slowed down, promoted, brought back after a stop and a crash,
- * found hanging, refused. Skipped where Python lacks its libraries.
+ * found hanging. Skipped where Python lacks its libraries.
  */
 #include <setjmp.h>
 #include <signal.h>
@@ -25,29 +25,9 @@
 
 #define WIDTH 5
 
-static char *models; /* a directory of them; NULL where there is no scikit-learn */
-
-static int group_setup(void **state)
-{
-    (void)state;
-    if (!python_has_sklearn())
-        return 0;
-    models = workdir_new();
-    python_make_models(models);
-    return 0;
-}
-
-static int group_teardown(void **state)
-{
-    (void)state;
-    if (models != NULL)
-        workdir_free(&models);
-    return 0;
-}
-
 static void give(struct server *s, const char *file)
 {
-    char *from = workdir_path(models, file);
+    char *from = workdir_path(python_models(), file);
     workdir_copy(from, server_path(s, "models"), file);
     free(from);
 }
@@ -76,8 +56,8 @@ static void check_answers(struct server *s, const char *arm, const char *used, c
                           const char *wanted_file)
 {
     size_t n, n_numbers;
-    double *rows = python_read_numbers(models, "rows.bin", &n_numbers);
-    double *wanted = python_read_numbers(models, wanted_file, &n);
+    double *rows = python_read_numbers("rows.bin", &n_numbers);
+    double *wanted = python_read_numbers(wanted_file, &n);
     assert_int_equal(n_numbers, n * WIDTH);
     for (size_t i = 0; i < n; i++) {
         const struct http_answer *a = ask(s, arm, rows + i * WIDTH);
@@ -170,82 +150,12 @@ static void test_stopped_worker_is_replaced(void **state)
     server_stop(s);
 }
 
-/* Whoever finds it out, the exporter or the worker: it is refused, and said why. */
-static void test_refusals(void **state)
-{
-    static const struct {
-        const char *file, *says;
-    } cases[] = {
-        {"words.joblib", "answers with 'no', which is no number"},
-        {"two.joblib", "answers a row with 2 numbers"},
-        {"never.joblib", "cannot answer: LinAlgError"},
-        {"unfitted.joblib", "is it fitted?"},
-        {"exits.joblib", "SystemExit"},
-        {"leaves.joblib", "ended with exit status 10 and no reason"},
-        {"dies.joblib", "ended with signal 9"},
-        {"ends.joblib", "the worker ended before it took calls: exit status 3"},
-    };
-    (void)state;
-    SKIP_WITHOUT_SKLEARN();
-    struct server *s = server_start(NULL);
-    pid_t stable = status_pid(s, "stable");
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        const char *detail = answer_is_problem(deploy(s, cases[i].file), 422, "model-invalid");
-        if (strstr(detail, cases[i].says) == NULL)
-            fail_msg("%s: \"%s\" does not say \"%s\"", cases[i].file, detail, cases[i].says);
-    }
-    answer_is_null(status_get(s), "canary");
-    assert_int_equal(status_pid(s, "stable"), stable);
-    server_predict(s);
-    server_stop(s);
-}
-
-/* Exported in time, but not ready in time. */
-static void test_start_timeout(void **state)
-{
-    (void)state;
-    SKIP_WITHOUT_SKLEARN();
-    struct server *s = server_start((const char *const[]){"--start-timeout-ms=6000", NULL});
-    const char *detail = answer_is_problem(deploy(s, "sleeps.joblib"), 504, "worker-start-timeout");
-    assert_non_null(strstr(detail, "the worker was not ready within 6000 ms"));
-    server_predict(s);
-    server_stop(s);
-}
-
-static void test_python_worker_is_off(void **state)
-{
-    (void)state;
-    SKIP_WITHOUT_SKLEARN();
-    struct server *s = server_start((const char *const[]){"--python-worker=off", NULL});
-    const char *detail = answer_is_problem(deploy(s, "near.joblib"), 422, "model-invalid");
-    assert_non_null(strstr(detail, "KNeighborsClassifier"));
-    assert_non_null(strstr(detail, "the setting python_worker is off"));
-    answer_is(server_post(s, "/admin/deploy-canary", "{\"model_path\":\"model_v2.joblib\"}"), 200);
-    answer_string_is(status_get(s), "canary.runtime", "native");
-    server_stop(s);
-}
-
-static void test_worker_program_is_missing(void **state)
-{
-    (void)state;
-    SKIP_WITHOUT_SKLEARN();
-    struct server *s =
-        server_start((const char *const[]){"--python-worker-program=/nowhere/w.py", NULL});
-    const char *detail = answer_is_problem(deploy(s, "near.joblib"), 422, "python-missing");
-    assert_non_null(strstr(detail, "/nowhere/w.py, which is not there"));
-    server_stop(s);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         SERVER_TEST(test_life),
         SERVER_TEST(test_slowdown),
         SERVER_TEST(test_stopped_worker_is_replaced),
-        SERVER_TEST(test_refusals),
-        SERVER_TEST(test_start_timeout),
-        SERVER_TEST(test_python_worker_is_off),
-        SERVER_TEST(test_worker_program_is_missing),
     };
-    return cmocka_run_group_tests_name("python", tests, group_setup, group_teardown);
+    return cmocka_run_group_tests_name("python", tests, python_group_setup, python_group_teardown);
 }

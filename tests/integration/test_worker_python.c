@@ -36,26 +36,6 @@
 #define PATIENCE_MS 30000
 #define FREE_FD     100 /* above those that the worker finds */
 
-static char *dir; /* of the models; NULL where there is no scikit-learn */
-
-static int group_setup(void **state)
-{
-    (void)state;
-    if (!python_has_sklearn())
-        return 0;
-    dir = workdir_new();
-    python_make_models(dir);
-    return 0;
-}
-
-static int group_teardown(void **state)
-{
-    (void)state;
-    if (dir != NULL)
-        workdir_free(&dir);
-    return 0;
-}
-
 /* --- A worker ---------------------------------------------------------------*/
 
 struct talk {
@@ -86,7 +66,7 @@ static int move_up(int fd)
 static void begin(struct talk *t, const char *model)
 {
     char *name = mem_printf("%s.joblib", model);
-    char *path = workdir_path(dir, name);
+    char *path = workdir_path(python_models(), name);
     pid_t parent = getpid();
     int ends[2];
     *t = (struct talk){.codec = codec_new()};
@@ -198,9 +178,9 @@ static void check_answers(const struct expected *x)
     size_t n_numbers, n;
     char *file = mem_printf("%s.single", x->model);
     char *batch_file = mem_printf("%s.batch", x->model);
-    double *rows = python_read_numbers(dir, "rows.bin", &n_numbers);
-    double *single = python_read_numbers(dir, file, &n);
-    double *batch = python_read_numbers(dir, batch_file, &n);
+    double *rows = python_read_numbers("rows.bin", &n_numbers);
+    double *single = python_read_numbers(file, &n);
+    double *batch = python_read_numbers(batch_file, &n);
     struct talk t;
     struct msg m;
     assert_true(n > 1 && n * WIDTH == n_numbers);
@@ -439,5 +419,6 @@ int main(void)
         cmocka_unit_test(test_end_of_the_stream),
         cmocka_unit_test(test_a_breach_is_the_end),
     };
-    return cmocka_run_group_tests_name("worker_python", tests, group_setup, group_teardown);
+    return cmocka_run_group_tests_name("worker_python", tests, python_group_setup,
+                                       python_group_teardown);
 }

@@ -44,9 +44,34 @@ void python_make_models(const char *dir)
     assert_int_equal(python_run(script, dir), 0);
 }
 
-double *python_read_numbers(const char *dir, const char *name, size_t *n)
+static char *models;
+
+int python_group_setup(void **state)
 {
-    char *path = workdir_path(dir, name);
+    (void)state;
+    if (!python_has_sklearn())
+        return 0;
+    models = workdir_new();
+    python_make_models(models);
+    return 0;
+}
+
+int python_group_teardown(void **state)
+{
+    (void)state;
+    if (models != NULL)
+        workdir_free(&models);
+    return 0;
+}
+
+const char *python_models(void)
+{
+    return models;
+}
+
+double *python_read_numbers(const char *name, size_t *n)
+{
+    char *path = workdir_path(models, name);
     char *bytes;
     size_t n_bytes;
     int fd = open(path, O_RDONLY | O_CLOEXEC);

@@ -20,8 +20,14 @@ bool python_has_sklearn(void); /* joblib and msgpack too; asked once */
 /* The models of tests/data/make_python_models.py, with scikit-learn's own answers. */
 void python_make_models(const char *dir);
 
+/* The same for a group of tests, in a directory that goes with it; python_models()
+ * is that, NULL where there is no scikit-learn. */
+int python_group_setup(void **state);
+int python_group_teardown(void **state);
+const char *python_models(void);
+
 /* Doubles that it wrote there ("rows.bin", "near.single"); free() them. */
-double *python_read_numbers(const char *dir, const char *name, size_t *n);
+double *python_read_numbers(const char *name, size_t *n);
 
 #define SKIP_WITHOUT_SKLEARN()                                                                     \
     do {                                                                                           \
