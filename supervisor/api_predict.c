@@ -117,9 +117,7 @@ static void handle_predict(void *arg, struct exchange *x)
     struct err e = {0};
     enum routing routing = ROUTING_BY_LOT;
     size_t n = router_n_features(a->router);
-    /* Overload first: what is refused must cost as little as it can. */
-    if (router_admit(a->router, &e) < 0 || read_routing(x, &routing, &e) < 0 ||
-        read_body(a, x, n, &e) < 0 ||
+    if (read_routing(x, &routing, &e) < 0 || read_body(a, x, n, &e) < 0 ||
         router_predict(a->router, a->features, n, routing, on_predicted, x, &e) < 0)
         exchange_reply_problem(x, &e);
 }
@@ -133,6 +131,7 @@ struct api_predict *api_predict_new(struct gateway *g, struct router *router)
     struct api_predict *a = mem_alloc(sizeof *a);
     a->router = router;
     gateway_add_routes(g, routes, sizeof routes / sizeof routes[0], a);
+    gateway_set_express(g, &routes[0], a);
     return a;
 }
 

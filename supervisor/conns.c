@@ -30,54 +30,13 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/rng.h"
+#include "supervisor/conns_private.h"
 #include "supervisor/problems.h"
 
 #define LINGER_MS       1000 /* for a client to read why it was refused */
 #define MAX_LINGERING   256
 #define SILENT_MS       1000 /* after which a new connection makes room for another */
 #define REFUSALS_A_LINE 1000
-
-enum phase {
-    PHASE_NEW,     /* has not said anything yet */
-    PHASE_HEAD,    /* of a request, has begun */
-    PHASE_BODY,    /* the head is whole */
-    PHASE_HANDLER, /* a handler has the request */
-    PHASE_ANSWER,  /* evhttp has the answer */
-    PHASE_IDLE,    /* answered; another request may come */
-    PHASE_LINGER,  /* told that this is the end */
-    N_PHASES
-};
-
-struct conn {
-    TAILQ_ENTRY(conn) next; /* of its phase */
-    struct conns *conns;
-    struct bufferevent *bev;
-    struct evhttp_connection *http; /* NULL: being accepted */
-    int fd;
-    enum phase phase;
-    int64_t since_ns;   /* in this phase */
-    bool line_is_blank; /* of the head, so far */
-    bool had_nul;
-    bool hang_up;
-    void (*on_gone)(void *arg);
-    void *on_gone_arg;
-};
-
-TAILQ_HEAD(conn_list, conn);
-
-struct conns {
-    struct conns_limits limits;
-    struct conn_list phases[N_PHASES];
-    struct conn_list accepted; /* since the last turn of the loop */
-    struct event *on_accepted;
-    struct event *on_deadline;
-    int64_t timer_ns; /* when on_deadline fires; 0: never */
-    struct conn **by_fd;
-    size_t n_by_fd;
-    struct rng rng; /* for request ids */
-    size_t n, n_lingering;
-    uint64_t n_refused;
-};
 
 /* --- Deadlines --------------------------------------------------------------*/
 
@@ -111,7 +70,7 @@ static void arm(struct conns *s, int64_t deadline_ns)
     evtimer_add(s->on_deadline, &in);
 }
 
-static void enter(struct conn *c, enum phase phase, int64_t now_ns)
+void conn_enter(struct conn *c, enum phase phase, int64_t now_ns)
 {
     struct conns *s = c->conns;
     TAILQ_REMOVE(&s->phases[c->phase], c, next);
@@ -176,7 +135,7 @@ static void dismiss(struct conn *c, const struct err *e, int64_t now_ns)
     if (s->n_lingering == MAX_LINGERING)
         end(TAILQ_FIRST(&s->phases[PHASE_LINGER]));
     s->n_lingering++;
-    enter(c, PHASE_LINGER, now_ns);
+    conn_enter(c, PHASE_LINGER, now_ns);
 }
 
 static void expire(struct conn *c, int64_t now_ns)
@@ -250,11 +209,11 @@ static bool take_input(struct conn *c, struct evbuffer *input, size_t from)
     return false;
 }
 
-static void begin_head(struct conn *c, struct evbuffer *input, size_t from, int64_t now_ns)
+void conn_begin_head(struct conn *c, struct evbuffer *input, size_t from, int64_t now_ns)
 {
     c->line_is_blank = false;
     c->had_nul = false;
-    enter(c, take_input(c, input, from) ? PHASE_BODY : PHASE_HEAD, now_ns);
+    conn_enter(c, take_input(c, input, from) ? PHASE_BODY : PHASE_HEAD, now_ns);
 }
 
 static void on_input(struct evbuffer *input, const struct evbuffer_cb_info *info, void *arg)
@@ -263,10 +222,11 @@ static void on_input(struct evbuffer *input, const struct evbuffer_cb_info *info
     if (info->n_added == 0)
         return;
     size_t from = evbuffer_get_length(input) - info->n_added;
-    if (c->phase == PHASE_NEW || c->phase == PHASE_IDLE)
-        begin_head(c, input, from, clock_mono_ns());
-    else if (c->phase == PHASE_HEAD && take_input(c, input, from))
-        enter(c, PHASE_BODY, clock_mono_ns());
+    if (c->phase == PHASE_NEW || c->phase == PHASE_IDLE) {
+        if (!conn_take_plain(c, input))
+            conn_begin_head(c, input, from, clock_mono_ns());
+    } else if (c->phase == PHASE_HEAD && take_input(c, input, from))
+        conn_enter(c, PHASE_BODY, clock_mono_ns());
 }
 
 /* --- Accepting --------------------------------------------------------------*/
@@ -402,6 +362,12 @@ void conns_set_limits(struct conns *s, const struct conns_limits *limits)
             arm(s, deadline_of(TAILQ_FIRST(&s->phases[phase])));
 }
 
+void conns_set_express(struct conns *s, conns_express *express, void *arg)
+{
+    s->express = express;
+    s->express_arg = arg;
+}
+
 size_t conns_n(const struct conns *s)
 {
     return s->n;
@@ -420,7 +386,7 @@ void conn_begin(struct conn *c, void (*on_gone)(void *arg), void *arg)
 {
     c->on_gone = on_gone;
     c->on_gone_arg = arg;
-    enter(c, PHASE_HANDLER, 0);
+    conn_enter(c, PHASE_HANDLER, 0);
 }
 
 /* The answer is out, to the last byte; evhttp looks for another request next. */
@@ -432,16 +398,16 @@ static void on_sent(struct evhttp_request *request, void *arg)
     if (c->hang_up)
         shutdown(c->fd, SHUT_RDWR);
     if (evbuffer_get_length(input) > 0)
-        begin_head(c, input, 0, clock_mono_ns());
+        conn_begin_head(c, input, 0, clock_mono_ns());
     else
-        enter(c, PHASE_IDLE, clock_mono_ns());
+        conn_enter(c, PHASE_IDLE, clock_mono_ns());
 }
 
 void conn_answer(struct conn *c, struct evhttp_request *request, bool hang_up)
 {
     c->hang_up = hang_up;
     evhttp_request_set_on_complete_cb(request, on_sent, c);
-    enter(c, PHASE_ANSWER, clock_mono_ns());
+    conn_enter(c, PHASE_ANSWER, clock_mono_ns());
 }
 
 bool conn_head_had_nul(const struct conn *c)

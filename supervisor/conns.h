@@ -18,6 +18,7 @@ struct conns;
 struct event_base;
 struct evhttp;
 struct evhttp_request;
+struct plain_request;
 
 /* 0: no limit. */
 struct conns_limits {
@@ -54,5 +55,15 @@ void conn_answer(struct conn *c, struct evhttp_request *request, bool hang_up);
 bool conn_head_had_nul(const struct conn *c);
 
 int conn_fd(const struct conn *c);
+
+/* The express lane: a plain request at the front of an idle connection never
+ * reaches evhttp. The callback has called conn_begin, and conn_express_answer will
+ * be called for it; or it returns false and has done nothing, and evhttp reads the
+ * request. r is only valid inside the callback. */
+typedef bool conns_express(void *arg, struct conn *c, const struct plain_request *r);
+void conns_set_express(struct conns *c, conns_express *express, void *arg);
+
+/* The whole answer, head and body, in n bytes. hang_up: the connection ends with it. */
+void conn_express_answer(struct conn *c, const char *bytes, size_t n, bool hang_up);
 
 #endif

@@ -41,6 +41,10 @@ void gateway_free(struct gateway **g); /* drops what is still open */
 /* routes: borrowed for ever; arg goes to their handlers. At most 8 tables. */
 void gateway_add_routes(struct gateway *g, const struct route *routes, size_t n, void *arg);
 
+/* Plain requests (plain_request.h) for this POST route pass evhttp by. The route is
+ * one of those that were added, with the same arg. */
+void gateway_set_express(struct gateway *g, const struct route *route, void *arg);
+
 /* Begins to accept from a listening socket, which becomes the gateway's. */
 int gateway_accept(struct gateway *g, int fd, struct err *e);
 

@@ -50,6 +50,7 @@ static void end_job(struct job *job, const struct prediction *answer, const stru
 {
     struct router *r = job->router;
     r->counts.n_in_flight--;
+    router_note_room(r);
     if (answer == NULL)
         r->counts.n_failed++;
     job->done(job->arg, answer, why);
@@ -68,7 +69,7 @@ void router_give_up(struct job *job, const char *code, const char *text)
 /* Only what the lot gave an arm, at the first try, is evidence about that arm. */
 static bool is_sample(const struct job *job)
 {
-    return job->by_lot && job->n_tries == 1 && job->asked == job->drawn;
+    return job->routing == ROUTING_BY_LOT && job->n_tries == 1 && job->asked == job->drawn;
 }
 
 static void answer(struct job *job, const struct call_result *result)
@@ -319,6 +320,7 @@ struct router *router_new(struct event_base *base, struct fleet *fleet,
     r->quarantine = quarantine_new();
     rng_seed_from_system(&r->urn.rng);
     router_wait_init(r, base);
+    router_door_init(r, base);
     return r;
 }
 
@@ -328,6 +330,7 @@ void router_free(struct router **r)
         return;
     assert((*r)->counts.n_in_flight == 0);
     router_wait_clear(*r);
+    router_door_free(*r);
     quarantine_free(&(*r)->quarantine);
     free(*r);
     *r = NULL;
@@ -336,6 +339,7 @@ void router_free(struct router **r)
 void router_set_settings(struct router *r, const struct settings *settings)
 {
     r->settings = settings;
+    router_note_room(r); /* max_in_flight may have grown */
 }
 
 void router_set_share(struct router *r, double percent)
@@ -355,15 +359,6 @@ static enum arm choose_arm(struct router *r, enum routing routing)
     return routing == ROUTING_TO_CANARY ? ARM_CANARY : ARM_STABLE;
 }
 
-int router_admit(struct router *r, struct err *e)
-{
-    if (r->counts.n_in_flight < (size_t)r->settings->max_in_flight)
-        return 0;
-    r->counts.n_overloaded++;
-    return err_set(e, "overloaded", "%zu requests are in flight; max_in_flight is %lld",
-                   r->counts.n_in_flight, (long long)r->settings->max_in_flight);
-}
-
 /* 0, or -1 with err: this one must not even be tried. */
 static int refuse_at_the_door(struct router *r, const double *features, size_t n, struct err *e)
 {
@@ -374,7 +369,18 @@ static int refuse_at_the_door(struct router *r, const double *features, size_t n
     }
     if (r->stopping)
         return err_set(e, "unavailable", "canaryd stops");
-    return router_admit(r, e);
+    return 0;
+}
+
+/* The lot is drawn here, not at the door: blocks hold what was asked in their time. */
+void router_begin(struct job *job)
+{
+    struct router *r = job->router;
+    job->drawn = choose_arm(r, job->routing);
+    r->counts.n_requests++;
+    r->counts.n_in_flight++;
+    add_token(r);
+    router_route(job);
 }
 
 int router_predict(struct router *r, const double *features, size_t n, enum routing routing,
@@ -388,14 +394,10 @@ int router_predict(struct router *r, const double *features, size_t n, enum rout
     job->done = done;
     job->arg = arg;
     job->deadline_ns = clock_mono_ns() + r->settings->predict_deadline_ms * NS_PER_MS;
-    job->by_lot = routing == ROUTING_BY_LOT;
-    job->drawn = choose_arm(r, routing);
+    job->routing = routing;
     job->n_features = n;
     memcpy(job->features, features, n * sizeof *features);
-    r->counts.n_requests++;
-    r->counts.n_in_flight++;
-    add_token(r);
-    router_route(job);
+    router_enter(job);
     return 0;
 }
 

@@ -8,6 +8,8 @@
  * process; a request that was alone at two deaths is poison. A retry costs a
  * token of a bucket that holds 2 x max_in_flight and gets one with each request,
  * so that retries never become more than the traffic itself.
+ *
+ * Beyond max_in_flight requests are held for some milliseconds before they are refused.
  */
 #ifndef CANARYD_ROUTER_H
 #define CANARYD_ROUTER_H
@@ -36,7 +38,8 @@ struct prediction {
     const char *version;
 };
 
-/* why: NULL, or "deadline", "poison-request", "model-fault", "unavailable". */
+/* why: NULL, or "deadline", "poison-request", "model-fault", "unavailable",
+ * or "overloaded" when max_in_flight were under way all the time that it was held. */
 typedef void predicted(void *arg, const struct prediction *answer, const struct err *why);
 
 struct router_listener {
@@ -58,13 +61,9 @@ void router_set_share(struct router *r, double percent);
  * been ready. */
 size_t router_n_features(const struct router *r);
 
-/* Whether one more request may be under way: 0, or -1 with err ("overloaded"), and
- * the refusal is counted. To be asked before work is put into a request. */
-int router_admit(struct router *r, struct err *e);
-
 /* Copies features. done runs once, never from inside this call. -1 with err:
- * "unavailable" after router_stop, "overloaded" when max_in_flight are under way already,
- * "poison-request" when it was found to be that within the last minute. */
+ * "unavailable" after router_stop, "poison-request" when it was found to be that
+ * within the last minute. */
 int router_predict(struct router *r, const double *features, size_t n, enum routing routing,
                    predicted *done, void *arg, struct err *e);
 
@@ -82,9 +81,10 @@ struct router_counts {
     uint64_t n_fallbacks;   /* drawn for one arm, answered by the other */
     uint64_t n_poison;      /* answered poison-request, at the door or later */
     uint64_t n_over_budget; /* not asked again, for want of a token */
-    uint64_t n_overloaded;  /* refused at the door */
+    uint64_t n_overloaded;  /* refused for want of room */
     size_t n_in_flight;     /* waiting ones included */
     size_t n_waiting;       /* for a process to be ready */
+    size_t n_at_door;       /* held for want of room: not yet in flight */
 };
 const struct router_counts *router_counts(const struct router *r);
 

@@ -114,7 +114,7 @@ static const struct setting table[] = {
     {AT(crash_limit), TYPE_WHOLE, 1, 1000,
      .initial = "3", .unit = "deaths", .help = "of a canary within 60 s roll it back"},
     {AT(max_in_flight), TYPE_WHOLE, 1, 1e6, .initial = "1024", .unit = "requests",
-     .help = "more are answered 503 with Retry-After"},
+     .help = "more are held for some ms, then answered 503 with Retry-After"},
     {AT(max_body_bytes), TYPE_WHOLE, 1, 1024 * 1024, .scope = SCOPE_NEXT_START,
      .initial = "262144", .unit = "bytes", .help = "of a request's body"},
     {AT(max_connections), TYPE_WHOLE, 1, 1e6,

@@ -8,9 +8,11 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include <cmocka.h>
 
+#include "judge/health.h"
 #include "judge/rule_welch.h"
 
 #define MS 1000000.0
@@ -246,6 +248,29 @@ static void test_names(void **state)
     rule_free(&rule);
 }
 
+/* Counts of many weeks, as programs read them: every digit. */
+static void test_report_beyond_32_bits(void **state)
+{
+    const uint64_t many = (UINT64_C(1) << 32) + 5;
+    struct rule *rule = rule_new(&rule_welch, &bare);
+    struct health h = {.canary_active = true};
+    (void)state;
+    add_many(rule, ARM_STABLE, 4, 10, 1);
+    add_many(rule, ARM_CANARY, 4, 10, 1);
+    rule_look(rule, &h.report);
+    h.report.round_trip[ARM_STABLE].n = many;
+    h.report.round_trip[ARM_CANARY].n = UINT64_C(999999999999999);
+    h.report.metrics[0].fired_at = many;
+    cJSON *root = health_to_json(&h);
+    char *text = cJSON_PrintUnformatted(root);
+    assert_non_null(strstr(text, "\"stable_sample_count\":4294967301,"));
+    assert_non_null(strstr(text, "\"canary_sample_count\":999999999999999,"));
+    assert_non_null(strstr(text, "\"fired_at\":4294967301"));
+    cJSON_free(text);
+    cJSON_Delete(root);
+    rule_free(&rule);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -259,6 +284,7 @@ int main(void)
         cmocka_unit_test(test_constant_latencies),
         cmocka_unit_test(test_memory),
         cmocka_unit_test(test_names),
+        cmocka_unit_test(test_report_beyond_32_bits),
     };
     return cmocka_run_group_tests_name("rule", tests, NULL, NULL);
 }
