@@ -195,10 +195,10 @@ coverage: ## line coverage of the tests, by gcov
 # The service's places, as etc/canaryd.service and its socket have them.
 STATE_DIR := /var/lib/canaryd
 MODEL_DIR := $(PREFIX)/share/canaryd/models
-INSTALLED := bin/canaryd bin/canary-worker bin/canaryctl share/man/man1/canaryctl.1 \
+INSTALLED := $(addprefix bin/,canaryd canary-worker canary-worker-python canaryctl) share/man/man1/canaryctl.1 \
     share/man/man8/canaryd.8 lib/systemd/system/canaryd.service lib/systemd/system/canaryd.socket \
     lib/sysusers.d/canaryd.conf \
-    $(addprefix share/canaryd/,export.py train.py FORMAT.md)
+    $(addprefix share/canaryd/,export.py train.py FORMAT.md $(notdir $(wildcard worker/python/*.py)))
 SERVICE_SETTINGS := sed 's|"model_dir": "models"|"model_dir": "$(MODEL_DIR)"|; \
     s|"state_dir": ""|"state_dir": "$(STATE_DIR)"|; s|"runtime_dir": ""|"runtime_dir": "/run/canaryd"|'
 
@@ -207,8 +207,11 @@ install: all ## copy programs, man pages, units, models and settings to $(DESTDI
 	$(Q)install -d $(addprefix $(DESTDIR)$(PREFIX)/,bin share/canaryd share/man/man1 share/man/man8 \
 	    lib/systemd/system lib/sysusers.d) $(DESTDIR)/etc/canaryd $(DESTDIR)$(MODEL_DIR)
 	$(Q)install -m 755 $(PROGRAMS) $(DESTDIR)$(PREFIX)/bin
+	$(Q)ln -sf ../share/canaryd/canary_worker.py $(DESTDIR)$(PREFIX)/bin/canary-worker-python
 	$(Q)install -m 755 models/export.py models/train.py $(DESTDIR)$(PREFIX)/share/canaryd
-	$(Q)install -m 644 models/FORMAT.md $(DESTDIR)$(PREFIX)/share/canaryd
+	$(Q)install -m 755 worker/python/canary_worker.py $(DESTDIR)$(PREFIX)/share/canaryd
+	$(Q)install -m 644 models/FORMAT.md $(filter-out %_worker.py,$(wildcard worker/python/*.py)) \
+	    $(DESTDIR)$(PREFIX)/share/canaryd
 	$(Q)install -m 644 docs/man/canaryctl.1 $(DESTDIR)$(PREFIX)/share/man/man1
 	$(Q)install -m 644 docs/man/canaryd.8 $(DESTDIR)$(PREFIX)/share/man/man8
 	$(Q)for unit in canaryd.service canaryd.socket; do \

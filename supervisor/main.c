@@ -372,7 +372,7 @@ static void open_board(struct canaryd *d)
 {
     struct err e = {0};
     uint64_t deployment = 0;
-    uint8_t memory[RULE_MEMORY_MAX];
+    uint8_t memory[RULE_COUNTS_MAX];
     char *path = mem_printf("%s/board", d->places->runtime_dir);
     struct board *last = board_open_reader(path, &e);
     if (last != NULL)
@@ -403,7 +403,7 @@ static void build_rooms(struct canaryd *d)
     /* The stable model may have to be exported first, with a deadline of its own. */
     notify_starting(d->notify, 2 * d->settings->start_timeout_ms + SLACK_MS);
     d->loader = loader_new(d->base, d->chores);
-    d->fleet = fleet_new(d->base, d->settings, d->places->worker_program, d->board, &fleet_news);
+    d->fleet = fleet_new(d->base, d->settings, &d->places->workers, d->board, &fleet_news);
     d->router = router_new(d->base, d->fleet, d->settings, &router_news);
     d->judge = judge_new(d->settings, d->board, &judge_news);
     if (d->memory != NULL)

@@ -37,14 +37,20 @@ static char *choose_worker(const char *setting, const char *dir)
     return setting[0] != '\0' ? mem_strdup(setting) : mem_printf("%s/canary-worker", dir);
 }
 
-/* The exporter is no program of the machine's kind: it stands in
- * ../share/canaryd or, in a build tree, in models/. */
-static char *choose_exporter(const char *setting, const char *dir)
+/* Scripts are no programs of the machine's kind: in a build tree they stand beside
+ * their sources. In the end the path of the last place, whether it is there or not. */
+#define N_SCRIPT_PLACES 3
+static const char *const exporter_places[N_SCRIPT_PLACES] = {
+    "../models/export.py", "../../models/export.py", "../share/canaryd/export.py"};
+static const char *const python_worker_places[N_SCRIPT_PLACES] = {
+    "../worker/python/canary_worker.py", "../../worker/python/canary_worker.py",
+    "canary-worker-python"};
+
+static char *choose_script(const char *setting, const char *dir,
+                           const char *const places[N_SCRIPT_PLACES])
 {
-    static const char *const places[] = {"../models/export.py", "../../models/export.py",
-                                         "../share/canaryd/export.py"};
     char *path = mem_strdup(setting);
-    for (size_t i = 0; setting[0] == '\0' && i < sizeof places / sizeof places[0]; i++) {
+    for (size_t i = 0; setting[0] == '\0' && i < N_SCRIPT_PLACES; i++) {
         free(path);
         path = mem_printf("%s/%s", dir, places[i]);
         if (access(path, R_OK) == 0)
@@ -75,13 +81,14 @@ struct places *places_find(const struct settings *settings, struct err *e)
     *p = (struct places){
         .state_dir = choose_dir(settings->state_dir, "STATE_DIRECTORY", "var/state"),
         .runtime_dir = choose_dir(settings->runtime_dir, "RUNTIME_DIRECTORY", "var/run"),
-        .worker_program = choose_worker(settings->worker_program, dir),
-        .exporter_program = choose_exporter(settings->exporter_program, dir),
+        .workers.native = choose_worker(settings->worker_program, dir),
+        .workers.python = choose_script(settings->python_worker_program, dir, python_worker_places),
+        .exporter_program = choose_script(settings->exporter_program, dir, exporter_places),
         .canaryctl = choose_canaryctl(dir),
         .runtime_fd = -1,
     };
-    if (access(p->worker_program, X_OK) < 0) {
-        err_set_errno(e, "no-worker", "worker_program: %s", p->worker_program);
+    if (access(p->workers.native, X_OK) < 0) {
+        err_set_errno(e, "no-worker", "worker_program: %s", p->workers.native);
         places_free(&p);
     }
     return p;
@@ -93,7 +100,8 @@ void places_free(struct places **p)
         return;
     free((*p)->state_dir);
     free((*p)->runtime_dir);
-    free((*p)->worker_program);
+    free((*p)->workers.native);
+    free((*p)->workers.python);
     free((*p)->exporter_program);
     free((*p)->canaryctl);
     fd_close(&(*p)->runtime_fd);

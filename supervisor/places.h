@@ -10,10 +10,16 @@
 
 struct settings;
 
+/* Paths of what serves models. */
+struct worker_programs {
+    char *native; /* canary-worker */
+    char *python; /* canary-worker-python; may not exist */
+};
+
 struct places {
-    char *state_dir;        /* journal */
-    char *runtime_dir;      /* board, address */
-    char *worker_program;   /* canary-worker */
+    char *state_dir;   /* journal */
+    char *runtime_dir; /* board, address */
+    struct worker_programs workers;
     char *exporter_program; /* export.py; may not exist */
     char *canaryctl;        /* as a person here would call it */
     int runtime_fd;         /* runtime_dir, locked; -1: not yet */

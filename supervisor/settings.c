@@ -54,6 +54,11 @@ static bool is_log_level(const char *text)
     return log_level_parse(text) >= 0;
 }
 
+static bool is_auto_or_off(const char *text)
+{
+    return strcmp(text, "auto") == 0 || strcmp(text, "off") == 0;
+}
+
 static bool is_not_empty(const char *text)
 {
     return text[0] != '\0';
@@ -151,9 +156,14 @@ static const struct setting table[] = {
     {AT(max_model_bytes), TYPE_WHOLE, 1, 1024.0 * 1024 * 1024,
      .initial = "268435456", .unit = "bytes", .help = "of a model file"},
     {AT(python), TYPE_TEXT, .initial = "/usr/bin/python3",
-     .help = "runs the exporter of .joblib models; empty: they are refused"},
+     .help = "runs the exporter of .joblib models, and serves some; empty: they are refused"},
+    {AT(python_worker), TYPE_TEXT, .scope = SCOPE_NEXT_DEPLOYMENT, .text_ok = is_auto_or_off,
+     .expected = "auto or off", .initial = "auto",
+     .help = "auto: .joblib models that cannot be exported are served by Python; off: they are refused"},
     {AT(worker_program), TYPE_TEXT, .scope = SCOPE_NEXT_START, .initial = "",
      .help = "path of canary-worker; empty: beside canaryd"},
+    {AT(python_worker_program), TYPE_TEXT, .scope = SCOPE_NEXT_START, .initial = "",
+     .help = "path of canary-worker-python; empty: where it was built or installed"},
     {AT(exporter_program), TYPE_TEXT, .scope = SCOPE_NEXT_START, .initial = "",
      .help = "path of export.py; empty: where it was built or installed"},
     {AT(state_dir), TYPE_TEXT, .scope = SCOPE_NEXT_START, .initial = "",

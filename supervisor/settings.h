@@ -49,7 +49,9 @@ struct settings {
     int64_t idle_timeout_ms;
     int64_t max_model_bytes;
     char *python;
+    char *python_worker;
     char *worker_program;
+    char *python_worker_program;
     char *exporter_program;
     char *state_dir;
     char *runtime_dir;

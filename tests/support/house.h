@@ -11,6 +11,7 @@
 
 #include "judge/rule.h"
 #include "supervisor/fleet.h"
+#include "supervisor/places.h"
 #include "supervisor/rollout.h"
 #include "supervisor/router.h"
 #include "tests/support/evil.h"
@@ -31,7 +32,8 @@ struct house {
     int n_up[N_ROLES], n_failed[N_ROLES], n_gave_up[N_ROLES], n_buried;
     int n_samples[N_ARMS], n_verdicts, n_serving, n_hopeless, n_changed;
     char code[40], text[600]; /* of the last failure, or why it gave up */
-    char program[EVIL_PATH_SIZE];
+    char program[EVIL_PATH_SIZE], python_program[EVIL_PATH_SIZE];
+    struct worker_programs workers; /* these two */
 };
 
 /* Workers are evil, models are files of the scratch directory, stable_model is

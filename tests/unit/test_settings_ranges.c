@@ -81,6 +81,8 @@ static const struct row {
     {"idle_timeout_ms", WHOLE, {"10", "3600000"}, {"9", "3600001", "-1"}, NULL},
     {"max_model_bytes", WHOLE, {"1", "1073741824"}, {"0", "1073741825", "1e18"}, NULL},
     {"python", TEXT, {"", "/usr/bin/python3"}, {NULL}, NULL},
+    {"python_worker", TEXT, {"auto", "off"}, {"", "on", "true", "Auto"}, NULL},
+    {"python_worker_program", TEXT, {"", "/w.py"}, {NULL}, NULL},
     {"worker_program", TEXT, {"", "/w"}, {NULL}, NULL},
     {"exporter_program", TEXT, {"", "/e.py"}, {NULL}, NULL},
     {"state_dir", TEXT, {"", "/s"}, {NULL}, NULL},
