@@ -24,10 +24,13 @@ static const struct {
     bool is_restarted;
     bool has_crash_limit;
     bool waits_for_all; /* it is up when every process is warm, not with the first */
+    bool may_never_be;  /* restarted even if it never was up: nothing depends on it */
 } roles[N_ROLES] = {
-    [ROLE_STABLE] = {"stable", true, false, false},
-    [ROLE_CANARY] = {"canary", true, true, false},
-    [ROLE_CANDIDATE] = {"candidate", false, false, true},
+    [ROLE_STABLE] = {"stable", .is_restarted = true},
+    [ROLE_BASELINE] = {"baseline", .is_restarted = true, .may_never_be = true},
+    [ROLE_CANARY] = {"canary", .is_restarted = true, .has_crash_limit = true},
+    [ROLE_CANDIDATE] = {"candidate", .waits_for_all = true},
+    [ROLE_NEXT_BASELINE] = {"next-baseline", .is_restarted = true, .may_never_be = true},
 };
 
 struct slot {
@@ -140,7 +143,8 @@ static void give_up(struct slot *s, const char *how)
 static void lose_proc(struct slot *s, struct seat *seat, const char *how, const struct err *why)
 {
     struct fleet *f = s->fleet;
-    if (!s->was_up || !roles[s->role].is_restarted) {
+    bool has_begun = s->was_up || roles[s->role].may_never_be;
+    if (!has_begun || !roles[s->role].is_restarted) {
         clear_slot(s, "another process of its version failed");
         f->listener.failed(f->listener.arg, s->role, why);
     } else if (how != NULL && died_too_often(s)) { /* NULL: no memory or no room, that may pass */
