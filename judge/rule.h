@@ -15,7 +15,8 @@
 #include "common/moments.h"
 #include "judge/welch.h"
 
-enum arm { ARM_STABLE, ARM_CANARY, N_ARMS };
+/* Who answers. The baseline is a second worker of the stable model with the canary's share. */
+enum arm { ARM_STABLE, ARM_BASELINE, ARM_CANARY, N_ARMS };
 
 enum verdict {
     VERDICT_NONE,     /* an arm has fewer than two samples: nothing can be said */

@@ -138,7 +138,8 @@ void judge_freeze(struct judge *j, const char *by, const char *alarm)
 void judge_add_sample(struct judge *j, enum arm arm, int64_t round_trip_ns, int64_t service_ns)
 {
     struct rule_report report;
-    rule_add_sample(j->rule, arm, (uint64_t)round_trip_ns, (uint64_t)service_ns);
+    rule_add_sample(j->rule, arm == ARM_BASELINE ? ARM_STABLE : arm, (uint64_t)round_trip_ns,
+                    (uint64_t)service_ns);
     if (!j->active)
         return;
     save_rule(j);
