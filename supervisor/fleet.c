@@ -11,6 +11,7 @@
 
 #include "common/clock.h"
 #include "common/mem.h"
+#include "supervisor/line.h"
 #include "supervisor/modelref.h"
 #include "supervisor/proc.h"
 #include "supervisor/seat.h"
@@ -54,6 +55,7 @@ struct retired {
 
 struct fleet {
     struct seat_means means;
+    struct lines lines;
     struct fleet_listener listener;
     struct slot slots[N_ROLES];
     TAILQ_HEAD(retired_list, retired) retired;
@@ -191,6 +193,8 @@ struct fleet *fleet_new(struct event_base *base, const struct settings *settings
                                   .worker_program = worker_program,
                                   .board = board},
                         .listener = *listener};
+    lines_open(&f->lines, base);
+    f->means.lines = &f->lines;
     TAILQ_INIT(&f->retired);
     for (int i = 0; i < N_ROLES; i++) {
         struct slot *s = &f->slots[i];
@@ -211,6 +215,7 @@ void fleet_free(struct fleet **handle)
         clear_slot(&f->slots[i], NULL);
         free(f->slots[i].deaths_ns);
     }
+    lines_close(&f->lines);
     free(f);
 }
 
