@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 #include "common/rng.h"
-#include "judge/rule.h"
+#include "judge/arm.h"
 
 /* The smallest group of at most so many draws in which the share is whole. */
 #define URN_MAX_GROUP 100
