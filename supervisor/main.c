@@ -39,6 +39,7 @@
 #include "supervisor/settings.h"
 #include "supervisor/state.h"
 #include "supervisor/store.h"
+#include "supervisor/turn.h"
 
 #define EX_ALREADY_RUNNING EX_TEMPFAIL
 #define QUIET_MS           100   /* without a request before a drained server goes */
@@ -55,6 +56,7 @@ struct canaryd {
     int listen_fd;
     char address[LISTEN_TEXT_SIZE];
     struct event_base *base;
+    struct turn *turn;
     struct event *signals[N_SIGNALS];
     struct event *on_drain_look;
     struct chores *chores;
@@ -314,6 +316,7 @@ static void take_down(struct canaryd *d)
     for (int i = 0; i < N_SIGNALS; i++)
         event_free(d->signals[i]);
     event_free(d->on_drain_look);
+    turn_free(&d->turn);
     event_base_free(d->base);
     fd_close(&d->listen_fd);
     settings_free(&d->settings);
@@ -444,6 +447,7 @@ static void build(struct canaryd *d)
     struct err e = {0};
     listen_raise_descriptor_limit();
     d->base = new_base();
+    d->turn = turn_new(d->base);
     watch_signals(d);
     d->on_drain_look = event_new(d->base, -1, EV_PERSIST, on_drain_look, d);
     d->places = places_find(d->settings, &e);
@@ -489,7 +493,7 @@ int main(int argc, char **argv)
     read_command_line(&d, argc, argv);
     build(&d);
     rollout_start(d.rollout, d.saved);
-    event_base_dispatch(d.base);
+    turn_run(d.turn);
     int status = d.exit_status;
     take_down(&d);
     log_info("stopped");
