@@ -26,6 +26,8 @@ struct job {
     enum arm drawn;
     enum arm asked;
     bool by_lot;
+    bool has_ticket; /* until its end is told */
+    struct judge_ticket ticket;
     bool is_suspect;   /* was in flight when a process died: is asked alone */
     bool is_impatient; /* has waited for a held process, and takes another arm's */
     struct {
@@ -43,6 +45,13 @@ struct job {
 
 TAILQ_HEAD(job_list, job);
 
+/* A draw's end that is told when the turn is over. */
+struct ended {
+    struct judge_ticket ticket;
+    struct rule_sample sample;
+    int64_t start_ns; /* of its call */
+};
+
 /* Those that wait, in the order in which a free process is offered to them. */
 enum queue {
     QUEUE_SUSPECTS,
@@ -55,7 +64,11 @@ struct router {
     struct fleet *fleet;
     const struct settings *settings;
     struct router_listener listener;
+    struct turn *turn;
     struct urn urn;
+    struct ended *ended; /* of this turn */
+    size_t n_ended, room_ended;
+    struct event *on_turn_over;
     struct quarantine *quarantine;
     uint64_t n_tokens; /* retries that may be made */
     size_t n_features;
@@ -69,6 +82,15 @@ struct router {
 /* Asks a process, waits for one, or ends the job. */
 void router_route(struct job *job);
 void router_give_up(struct job *job, const char *code, const char *text);
+
+/* Draws the arm, or takes the one that routing names. */
+void router_draw(struct job *job, enum routing routing, int64_t now_ns);
+
+/* The end of the job's draw, unless it was told already. */
+void router_end_draw(struct job *job, const struct rule_sample *sample, int64_t start_ns);
+
+void router_draws_init(struct router *r, struct event_base *base);
+void router_draws_clear(struct router *r);
 
 /* The process of an arm that plays this role. */
 int router_role(enum arm arm);

@@ -18,7 +18,7 @@ allowed_of() { # folder -> the folders it may include
 # The supervisor's rooms, bottom to top; a room may include those of lines above its own.
 rooms="
 chores gate line listen modelref notify problems quarantine settings spawn turn words
-channel cli exporter gateway hello journal places state
+channel cli exporter gateway hello journal places sample_log state
 judge loader proc store
 seat
 fleet
