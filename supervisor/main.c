@@ -183,6 +183,15 @@ static void on_rollout_changed(void *arg)
     tell_status(arg);
 }
 
+static struct conns_limits limits_of(const struct settings *s)
+{
+    return (struct conns_limits){.header_ms = s->header_timeout_ms,
+                                 .body_ms = s->body_timeout_ms,
+                                 .write_ms = s->write_timeout_ms,
+                                 .idle_ms = s->idle_timeout_ms,
+                                 .max = listen_max_connections(s->max_connections)};
+}
+
 /* --- Signals ----------------------------------------------------------------*/
 
 static void adopt_settings(struct canaryd *d, struct settings *wanted)
@@ -191,11 +200,13 @@ static void adopt_settings(struct canaryd *d, struct settings *wanted)
     settings_log_changes(old, wanted);
     settings_keep_fixed(wanted, old);
     d->settings = wanted;
+    const struct conns_limits limits = limits_of(wanted);
     log_set_level((enum log_level)log_level_parse(wanted->log_level));
     fleet_set_settings(d->fleet, wanted);
     router_set_settings(d->router, wanted);
     judge_set_settings(d->judge, wanted);
     api_status_set_settings(d->api_status, wanted);
+    gateway_set_limits(d->gateway, &limits);
     rollout_set_settings(d->rollout, wanted);
     settings_free(&old);
 }
@@ -424,6 +435,7 @@ static void build_apis(struct canaryd *d)
     const struct gateway_options options = {
         .max_body_bytes = d->settings->max_body_bytes,
         .admin_open = listen_is_local(d->listen_fd),
+        .limits = limits_of(d->settings),
     };
     const struct api_status_rooms rooms = {.rollout = d->rollout,
                                            .fleet = d->fleet,

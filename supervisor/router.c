@@ -57,8 +57,9 @@ int router_role(enum arm arm)
 static void end_job(struct job *job, const struct prediction *answer, const struct err *why)
 {
     struct router *r = job->router;
-    router_end_draw(job, &(struct rule_sample){.outcome = OUTCOME_UNASKED}, 0);
+    router_unask_draw(job);
     r->counts.n_in_flight--;
+    router_note_room(r);
     if (answer == NULL)
         r->counts.n_failed++;
     job->done(job->arg, answer, why);
@@ -79,7 +80,8 @@ void router_give_up(struct job *job, const char *code, const char *text)
 static bool is_sample(const struct job *job)
 {
     bool stands_in = job->drawn == ARM_BASELINE && job->asked == ARM_STABLE;
-    return job->by_lot && job->n_tries == 1 && (job->asked == job->drawn || stands_in);
+    return job->routing == ROUTING_BY_LOT && job->n_tries == 1 &&
+           (job->asked == job->drawn || stands_in);
 }
 
 static void answer(struct job *job, const struct call_result *result)
@@ -165,7 +167,7 @@ static void ask(struct job *job, enum arm arm, struct proc *p)
         r->counts.n_retried++;
     }
     if (arm != job->drawn)
-        router_end_draw(job, &(struct rule_sample){.outcome = OUTCOME_UNASKED}, 0);
+        router_unask_draw(job);
     job->asked = arm;
     job->tried[arm].n++;
     job->tried[arm].last = p;
@@ -309,10 +311,10 @@ static enum outcome outcome_of(const struct job *job, const struct call_result *
 static void note_sample(struct job *job, const struct call_result *result)
 {
     struct router *r = job->router;
-    const struct rule_sample sample = {.outcome = outcome_of(job, result),
-                                       .round_trip_ns = (uint64_t)result->round_trip_ns,
-                                       .service_ns = (uint64_t)result->service_ns,
-                                       .has_service = true};
+    struct rule_sample sample = {.outcome = outcome_of(job, result),
+                                 .round_trip_ns = (uint64_t)result->round_trip_ns,
+                                 .service_ns = (uint64_t)result->service_ns,
+                                 .has_service = true};
     if (job->has_ticket)
         router_end_draw(job, &sample, result->start_ns);
     else if (result->outcome == CALL_OK && is_sample(job) && job->asked == ARM_STABLE)
@@ -344,9 +346,10 @@ struct router *router_new(struct event_base *base, struct fleet *fleet, struct t
     struct router *r = mem_alloc(sizeof *r);
     *r = (struct router){.fleet = fleet, .turn = turn, .settings = settings, .listener = *listener};
     r->n_tokens = max_tokens(r);
+    rng_seed_from_system(&r->urn.rng);
     r->quarantine = quarantine_new();
     router_wait_init(r, base);
-    router_draws_init(r, base);
+    router_door_init(r, base);
     return r;
 }
 
@@ -356,7 +359,7 @@ void router_free(struct router **r)
         return;
     assert((*r)->counts.n_in_flight == 0);
     router_wait_clear(*r);
-    router_draws_clear(*r);
+    router_door_free(*r);
     quarantine_free(&(*r)->quarantine);
     free(*r);
     *r = NULL;
@@ -365,20 +368,12 @@ void router_free(struct router **r)
 void router_set_settings(struct router *r, const struct settings *settings)
 {
     r->settings = settings;
+    router_note_room(r); /* max_in_flight may have grown */
 }
 
 size_t router_n_features(const struct router *r)
 {
     return r->n_features;
-}
-
-int router_admit(struct router *r, struct err *e)
-{
-    if (r->counts.n_in_flight < (size_t)r->settings->max_in_flight)
-        return 0;
-    r->counts.n_overloaded++;
-    return err_set(e, "overloaded", "%zu requests are in flight; max_in_flight is %lld",
-                   r->counts.n_in_flight, (long long)r->settings->max_in_flight);
 }
 
 /* 0, or -1 with err: this one must not even be tried. */
@@ -391,7 +386,18 @@ static int refuse_at_the_door(struct router *r, const double *features, size_t n
     }
     if (r->stopping)
         return err_set(e, "unavailable", "canaryd stops");
-    return router_admit(r, e);
+    return 0;
+}
+
+/* The lot is drawn here, not at the door: blocks hold what was asked in their time. */
+void router_begin(struct job *job)
+{
+    struct router *r = job->router;
+    router_draw(job);
+    r->counts.n_requests++;
+    r->counts.n_in_flight++;
+    add_token(r);
+    router_route(job);
 }
 
 int router_predict(struct router *r, const double *features, size_t n, enum routing routing,
@@ -404,15 +410,11 @@ int router_predict(struct router *r, const double *features, size_t n, enum rout
     job->router = r;
     job->done = done;
     job->arg = arg;
-    int64_t now = clock_mono_ns();
-    job->deadline_ns = now + r->settings->predict_deadline_ms * NS_PER_MS;
-    router_draw(job, routing, now);
+    job->deadline_ns = clock_mono_ns() + r->settings->predict_deadline_ms * NS_PER_MS;
+    job->routing = routing;
     job->n_features = n;
     memcpy(job->features, features, n * sizeof *features);
-    r->counts.n_requests++;
-    r->counts.n_in_flight++;
-    add_token(r);
-    router_route(job);
+    router_enter(job);
     return 0;
 }
 

@@ -23,9 +23,9 @@ struct job {
     void *arg;
     int64_t deadline_ns;
     int64_t due_ns; /* while it waits: when its time, or its patience, is over */
+    enum routing routing;
     enum arm drawn;
     enum arm asked;
-    bool by_lot;
     bool has_ticket; /* until its end is told */
     struct judge_ticket ticket;
     bool is_suspect;   /* was in flight when a process died: is asked alone */
@@ -45,13 +45,6 @@ struct job {
 
 TAILQ_HEAD(job_list, job);
 
-/* A draw's end that is told when the turn is over. */
-struct ended {
-    struct judge_ticket ticket;
-    struct rule_sample sample;
-    int64_t start_ns; /* of its call */
-};
-
 /* Those that wait, in the order in which a free process is offered to them. */
 enum queue {
     QUEUE_SUSPECTS,
@@ -66,9 +59,6 @@ struct router {
     struct router_listener listener;
     struct turn *turn;
     struct urn urn;
-    struct ended *ended; /* of this turn */
-    size_t n_ended, room_ended;
-    struct event *on_turn_over;
     struct quarantine *quarantine;
     uint64_t n_tokens; /* retries that may be made */
     size_t n_features;
@@ -76,21 +66,28 @@ struct router {
     struct job_list waiting[N_QUEUES]; /* each by due_ns */
     struct event *on_due;
     struct event *on_wake;
+    struct job_list door; /* before max_in_flight; by due_ns */
+    struct event *on_door_due;
+    struct event *on_room;
     struct router_counts counts;
 };
+
+/* Begins with a job, which is in flight from now on. */
+void router_begin(struct job *job);
 
 /* Asks a process, waits for one, or ends the job. */
 void router_route(struct job *job);
 void router_give_up(struct job *job, const char *code, const char *text);
 
-/* Draws the arm, or takes the one that routing names. */
-void router_draw(struct job *job, enum routing routing, int64_t now_ns);
+/* Draws the arm, or takes the one that the job's routing names. */
+void router_draw(struct job *job);
 
-/* The end of the job's draw, unless it was told already. */
-void router_end_draw(struct job *job, const struct rule_sample *sample, int64_t start_ns);
+/* Tells what became of the job's draw, unless it was told already. start_ns: of its
+ * call; whether it was stalled is filled in. */
+void router_end_draw(struct job *job, struct rule_sample *sample, int64_t start_ns);
 
-void router_draws_init(struct router *r, struct event_base *base);
-void router_draws_clear(struct router *r);
+/* ... that its arm was never asked. */
+void router_unask_draw(struct job *job);
 
 /* The process of an arm that plays this role. */
 int router_role(enum arm arm);
@@ -105,5 +102,16 @@ void router_settle(struct router *r, struct proc *p);
 
 void router_wait_init(struct router *r, struct event_base *base);
 void router_wait_clear(struct router *r);
+
+/* Begins with the job, or holds it at the door (router_door.c). */
+void router_enter(struct job *job);
+
+/* There may be room: who is first at the door comes in, on this turn of the loop. */
+void router_note_room(struct router *r);
+
+/* Sends everybody away who is at the door. */
+void router_clear_door(struct router *r, const char *code, const char *text);
+void router_door_init(struct router *r, struct event_base *base);
+void router_door_free(struct router *r);
 
 #endif

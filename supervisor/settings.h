@@ -51,6 +51,11 @@ struct settings {
     int64_t crash_limit;
     int64_t max_in_flight;
     int64_t max_body_bytes;
+    int64_t max_connections;
+    int64_t header_timeout_ms;
+    int64_t body_timeout_ms;
+    int64_t write_timeout_ms;
+    int64_t idle_timeout_ms;
     int64_t max_model_bytes;
     char *python;
     char *worker_program;

@@ -22,8 +22,9 @@ void turn_free(struct turn **t);
 void turn_run(struct turn *t);
 
 /* Whether a turn that was long has ended since then (monotonic), or the present one
- * is long already. To be asked at a turn's end, of a call that began then and has
- * just ended. False for ever while turn_run does not run. */
+ * is long already: of a call that began then and ends now. The rest of the turn can
+ * do nothing to it, and which worker is read first alternates. False for ever while
+ * turn_run does not run. */
 bool turn_has_stalled(struct turn *t, int64_t since_ns);
 
 uint64_t turn_n_long(const struct turn *t);

@@ -64,7 +64,6 @@ static void test_failing_canary_is_rolled_back(void **state)
     struct server *s = server_start(NULL);
     workdir_write_text(s->dir, "models/overflowing.json", OVERFLOWING);
     deploy(s, DEPLOY("overflowing.json"));
-    status_wait_pid(s, "baseline", 0);
     for (int i = 0; i < 40 && status_pid(s, "canary") != 0; i++) {
         predict(s, 20);
         workdir_sleep_ms(2); /* a block lasts some milliseconds */

@@ -79,6 +79,33 @@ static void test_ring_keeps_the_last(void **state)
     board_free(&board);
 }
 
+/* A row that has gone on for long: nothing is cut to 32 bits. */
+static void test_counters_beyond_32_bits(void **state)
+{
+    const uint64_t many = (UINT64_C(1) << 32) + 2;
+    const double mean = 100;
+    const size_t row = offsetof(struct board_layout, row);
+    struct board_sample samples[4];
+    struct board *board = board_fixture_create();
+    (void)state;
+    assert_int_equal(board_row_open(board, &stable), 0);
+    board_fixture_poke(row + offsetof(struct board_row, last_sequence), &many, 8);
+    board_fixture_poke(row + offsetof(struct board_row, n_outcome[BOARD_OK]), &many, 8);
+    board_fixture_poke(row + offsetof(struct board_row, n), &many, 8);
+    board_fixture_poke(row + offsetof(struct board_row, mean), &mean, 8);
+    board_fixture_poke(row + offsetof(struct board_row, count[100]), &many, 8);
+    for (int i = 0; i < 3; i++)
+        board_add(board, 0, i, 100, BOARD_OK);
+    board_fixture_read_row(board, 0, &snapshot);
+    assert_true(snapshot.last_sequence == many + 3);
+    assert_true(snapshot.n_outcome[BOARD_OK] == many + 3);
+    assert_true(snapshot.moments.n == many + 3 && snapshot.moments.mean == 100);
+    assert_true(snapshot.histogram.n == many + 3 && snapshot.histogram.count[100] == many + 3);
+    assert_int_equal(board_read_samples(board, 0, many, samples, 4), 3);
+    assert_true(samples[2].sequence == many + 3);
+    board_free(&board);
+}
+
 static void test_rows_are_reused_oldest_first(void **state)
 {
     struct board_row_info info = stable;
@@ -239,6 +266,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(test_what_is_written_is_read),
         CASE(test_ring_keeps_the_last),
+        CASE(test_counters_beyond_32_bits),
         CASE(test_rows_are_reused_oldest_first),
         CASE(test_long_labels_are_cut),
         CASE(test_damaged_rows),
