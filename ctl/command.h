@@ -22,5 +22,6 @@ int command_deploy(struct session *s);
 int command_promote(struct session *s);
 int command_rollback(struct session *s);
 int command_slowdown(struct session *s);
+int command_power(struct session *s);
 
 #endif

@@ -27,16 +27,23 @@ enum option_id {
     OPTION_MODEL,
     OPTION_FEATURES,
     OPTION_PAUSE_MS,
+    OPTION_EFFECT_MS,
+    OPTION_SD_MS,
+    OPTION_ALPHA,
+    OPTION_POWER,
+    OPTION_SHARE,
+    OPTION_SIDES,
+    OPTION_SAMPLES,
     OPTION_HELP,
     OPTION_VERSION,
     N_OPTIONS
 };
 
-#define OPTION_BIT(id) (1U << (id))
+#define OPTION_BIT(id) (UINT64_C(1) << (id))
 
-/* What goes with every command. */
-#define OPTIONS_GLOBAL                                                                             \
-    (1U << OPTION_URL | 1U << OPTION_TOKEN_FILE | 1U << OPTION_HELP | 1U << OPTION_VERSION)
+/* What goes with every command, and what each also explains that asks no server. */
+#define OPTIONS_ALWAYS (OPTION_BIT(OPTION_HELP) | OPTION_BIT(OPTION_VERSION))
+#define OPTIONS_GLOBAL (OPTIONS_ALWAYS | OPTION_BIT(OPTION_URL) | OPTION_BIT(OPTION_TOKEN_FILE))
 
 enum workflow { WORKFLOW_FULL, WORKFLOW_DEPLOY, WORKFLOW_PROMOTE };
 
@@ -44,7 +51,8 @@ enum workflow { WORKFLOW_FULL, WORKFLOW_DEPLOY, WORKFLOW_PROMOTE };
 #define OPTIONS_MAX_FEATURES 256
 
 struct options {
-    unsigned given; /* OPTION_BIT of each that was said */
+    uint64_t given;           /* OPTION_BIT of each that was said */
+    double number[N_OPTIONS]; /* of the options that are plain numbers; else 0 */
     const char *url;
     const char *token_file; /* NULL: none */
     const char *sha256;
@@ -72,7 +80,10 @@ int options_parse(int argc, char *const *argv, struct options *o, struct err *e)
 /* "percent": the name without its dashes. */
 const char *options_name(enum option_id id);
 
+/* The first option of the mask that was not given, or N_OPTIONS. */
+enum option_id options_missing(const struct options *o, uint64_t mask);
+
 /* One aligned line of help for each option of the mask. */
-void options_help(unsigned mask, FILE *out);
+void options_help(uint64_t mask, FILE *out);
 
 #endif
