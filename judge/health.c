@@ -30,16 +30,31 @@ static bool is_alert(const struct health *h)
     return h->rolled_back_by != NULL || (h->canary_active && h->report.verdict == VERDICT_ROLLBACK);
 }
 
+static uint64_t fewer_of(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Samples of the version that has fewer: of those answered, and once these are
+ * enough, of those weighed. */
+static uint64_t fewer_samples(const struct rule_report *r)
+{
+    const uint64_t *weighed = r->effect[RULE_ROUND_TRIP].n_samples;
+    uint64_t answered = fewer_of(r->stable_version.n, r->round_trip[ARM_CANARY].n);
+    if (answered < r->settings.min_samples)
+        return answered;
+    return fewer_of(answered, fewer_of(weighed[SIDE_REFERENCE], weighed[SIDE_CANARY]));
+}
+
 static void write_message(const struct health *h, char message[MESSAGE_SIZE])
 {
     const struct rule_report *r = &h->report;
-    uint64_t stable = r->round_trip[ARM_STABLE].n;
-    uint64_t canary = r->round_trip[ARM_CANARY].n;
-    uint64_t fewer = stable < canary ? stable : canary;
-    if (is_alert(h))
-        snprintf(message, MESSAGE_SIZE, "%s",
-                 h->alarm != NULL ? h->alarm
-                                  : "ALERT: Canary latency is significantly higher than stable.");
+    uint64_t fewer = fewer_samples(r);
+    if (is_alert(h) && h->alarm != NULL)
+        snprintf(message, MESSAGE_SIZE, "%s", h->alarm);
+    else if (is_alert(h))
+        snprintf(message, MESSAGE_SIZE, "ALERT: Canary %s is significantly higher than stable.",
+                 r->subject != NULL ? r->subject : "latency");
     else if (!h->canary_active)
         snprintf(message, MESSAGE_SIZE, "No canary deployed.");
     else if (!r->has_welch)
@@ -100,9 +115,9 @@ cJSON *health_to_json(const struct health *h)
     cJSON_AddBoolToObject(root, "alert_triggered", is_alert(h));
     add_number(root, "p_value", r->has_welch ? r->plain.p_greater : NAN);
     cJSON_AddStringToObject(root, "message", message);
-    add_number(root, "stable_avg_latency_ms", mean_ms(&r->round_trip[ARM_STABLE]));
+    add_number(root, "stable_avg_latency_ms", mean_ms(&r->stable_version));
     add_number(root, "canary_avg_latency_ms", mean_ms(&r->round_trip[ARM_CANARY]));
-    cJSON_AddNumberToObject(root, "stable_sample_count", (double)r->round_trip[ARM_STABLE].n);
+    cJSON_AddNumberToObject(root, "stable_sample_count", (double)r->stable_version.n);
     cJSON_AddNumberToObject(root, "canary_sample_count", (double)r->round_trip[ARM_CANARY].n);
     cJSON_AddBoolToObject(root, "canary_active", h->canary_active);
     cJSON_AddBoolToObject(root, "rolled_back", h->rolled_back_by != NULL);

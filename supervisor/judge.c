@@ -11,7 +11,6 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
-#include "judge/rule_welch.h"
 #include "proto/board.h"
 #include "supervisor/settings.h"
 
@@ -26,20 +25,51 @@ struct judge {
     cJSON *frozen;       /* the report of a rollback nobody asked for, or NULL */
     uint64_t remembered; /* the deployment that memory is about; 0: none */
     size_t n_memory;
-    uint8_t memory[RULE_MEMORY_MAX];
+    uint8_t memory[RULE_COUNTS_MAX];
+    uint64_t n_drawn;
 };
+
+#define GROUP 10 /* draws; the lot says no more yet */
 
 static void start_rule(struct judge *j)
 {
-    const struct rule_settings settings = {
-        .alpha = j->settings->alpha,
-        .min_samples = (uint64_t)j->settings->min_samples,
-        .margin = {.absolute_ns = j->settings->margin_ms * (double)NS_PER_MS,
-                   .ratio = j->settings->margin_ratio},
-    };
+    struct rule_settings settings = rule_default_settings();
+    settings.alpha = j->settings->alpha;
+    settings.min_samples = (uint64_t)j->settings->min_samples;
+    settings.clock[RULE_ROUND_TRIP].margin.absolute_ns = j->settings->margin_ms * (double)NS_PER_MS;
+    settings.clock[RULE_ROUND_TRIP].margin.ratio = j->settings->margin_ratio;
     rule_free(&j->rule);
-    j->rule = rule_new(&rule_welch, &settings);
+    j->rule = rule_new(&settings);
+    rule_open_share(j->rule, ARM_STABLE, clock_mono_ns());
     j->fired = false;
+}
+
+/* Until there is a baseline to compare with, the textbook's test decides: p < alpha,
+ * margin taken off the canary. */
+static bool textbook_fires(const struct rule_report *r)
+{
+    const struct rule_settings *settings = &r->settings;
+    struct moments canary =
+        welch_take_margin(&r->round_trip[ARM_CANARY], &settings->clock[RULE_ROUND_TRIP].margin);
+    struct welch w;
+    return welch_test(&r->stable_version, &canary, WELCH_LEVEL, &w, NULL) == 0 &&
+           r->stable_version.n >= settings->min_samples && canary.n >= settings->min_samples &&
+           w.p_greater < settings->alpha;
+}
+
+static void look(const struct judge *j, struct rule_report *report)
+{
+    rule_look(j->rule, report);
+    report->effect[RULE_ROUND_TRIP].n_samples[SIDE_REFERENCE] = report->stable_version.n;
+    report->effect[RULE_ROUND_TRIP].n_samples[SIDE_CANARY] = report->round_trip[ARM_CANARY].n;
+    report->verdict = VERDICT_NONE;
+    if (report->has_welch)
+        report->verdict = VERDICT_CONTINUE;
+    if (!j->fired)
+        return;
+    report->verdict = VERDICT_ROLLBACK;
+    report->test = "mean";
+    report->clock = "round_trip";
 }
 
 struct judge *judge_new(const struct settings *settings, struct board *board,
@@ -88,7 +118,8 @@ static bool resume_rule(struct judge *j, uint64_t deployment)
 {
     if (j->remembered == 0 || j->remembered != deployment)
         return false;
-    struct rule *rule = rule_restore(&rule_welch, j->memory, j->n_memory);
+    const struct rule_memory memory = {.counts = j->memory, .n_counts = j->n_memory};
+    struct rule *rule = rule_restore(&memory);
     j->remembered = 0;
     if (rule == NULL) {
         log_warn("the board's memory of this deployment is of no use; evidence begins anew");
@@ -96,6 +127,7 @@ static bool resume_rule(struct judge *j, uint64_t deployment)
     }
     rule_free(&j->rule);
     j->rule = rule;
+    rule_open_share(j->rule, ARM_STABLE, clock_mono_ns());
     j->fired = false;
     return true;
 }
@@ -103,9 +135,10 @@ static bool resume_rule(struct judge *j, uint64_t deployment)
 /* After every sample: a supervisor that is killed loses none. */
 static void save_rule(struct judge *j)
 {
-    uint8_t bytes[RULE_MEMORY_MAX];
+    uint8_t bytes[RULE_COUNTS_MAX];
     if (j->board != NULL)
-        board_memo_write(j->board, j->deployment, bytes, rule_save(j->rule, bytes, sizeof bytes));
+        board_memo_write(j->board, j->deployment, bytes,
+                         rule_save_counts(j->rule, bytes, sizeof bytes));
 }
 
 void judge_begin(struct judge *j, uint64_t deployment)
@@ -128,7 +161,7 @@ void judge_end(struct judge *j)
 void judge_freeze(struct judge *j, const char *by, const char *alarm)
 {
     struct health h = {.rolled_back_by = by, .alarm = alarm};
-    rule_look(j->rule, &h.report);
+    look(j, &h.report);
     forget_report(j);
     j->frozen = health_to_json(&h);
     start_rule(j);
@@ -137,15 +170,23 @@ void judge_freeze(struct judge *j, const char *by, const char *alarm)
 
 void judge_add_sample(struct judge *j, enum arm arm, int64_t round_trip_ns, int64_t service_ns)
 {
+    const struct rule_sample sample = {.outcome = OUTCOME_OK,
+                                       .round_trip_ns = (uint64_t)round_trip_ns,
+                                       .service_ns = (uint64_t)service_ns,
+                                       .has_service = true};
     struct rule_report report;
-    rule_add_sample(j->rule, arm, (uint64_t)round_trip_ns, (uint64_t)service_ns);
-    if (!j->active)
+    if (!j->active) {
+        if (arm == ARM_STABLE)
+            rule_add_stable(j->rule, (uint64_t)round_trip_ns);
         return;
+    }
+    struct rule_ticket ticket = rule_draw(j->rule, arm, ++j->n_drawn % GROUP == 0, clock_mono_ns());
+    rule_end_call(j->rule, &ticket, &sample);
     save_rule(j);
     if (j->fired)
         return;
     rule_look(j->rule, &report);
-    if (report.verdict == VERDICT_ROLLBACK) {
+    if (textbook_fires(&report)) {
         j->fired = true;
         j->listener.bad(j->listener.arg);
     }
@@ -161,7 +202,7 @@ cJSON *judge_health(const struct judge *j)
     struct health h = {.canary_active = j->active};
     if (j->frozen != NULL)
         return cJSON_Duplicate(j->frozen, true);
-    rule_look(j->rule, &h.report);
+    look(j, &h.report);
     return health_to_json(&h);
 }
 

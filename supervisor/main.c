@@ -364,7 +364,7 @@ static void open_board(struct canaryd *d)
 {
     struct err e = {0};
     uint64_t deployment = 0;
-    uint8_t memory[RULE_MEMORY_MAX];
+    uint8_t memory[RULE_COUNTS_MAX];
     char *path = mem_printf("%s/board", d->places->runtime_dir);
     struct board *last = board_open_reader(path, &e);
     if (last != NULL)

@@ -31,6 +31,7 @@ static const struct {
     unsigned n_tries; /* of different processes, before another arm is asked */
 } arms[N_ARMS] = {
     [ARM_STABLE] = {"stable", ROLE_STABLE, 2},
+    [ARM_BASELINE] = {"baseline", ROLE_STABLE, 0}, /* not drawn yet */
     [ARM_CANARY] = {"canary", ROLE_CANARY, 1},
 };
 

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * The guard over the project's reference streams: where blocks end, every
+ * number of every look at row M, and the request at which it first fires.
+ */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <Rmath.h>
+
+#include "common/clock.h"
+#include "common/jsonx.h"
+#include "common/mem.h"
+#include "judge/guard.h"
+#include "judge/paired.h"
+#include "tests/support/vectors.h"
+
+#define VECTORS "tests/data/guard_vectors.json"
+#define CLOCK   RULE_ROUND_TRIP
+
+static struct rule_settings settings_of(const cJSON *v)
+{
+    struct rule_settings s = rule_default_settings();
+    s.alpha = 0.05;
+    s.min_samples = (uint64_t)vectors_number(v, "n_min");
+    s.row[ROW_MEAN].part = vectors_number(v, "alpha_mean") / s.alpha;
+    s.clock[CLOCK].margin = (struct welch_margin){0};
+    s.clock[CLOCK].block_ns = (int64_t)(vectors_number(v, "block_ms") * (double)NS_PER_MS);
+    return s;
+}
+
+/* One stream on its way through blocks and guard. */
+struct run {
+    const cJSON *v;
+    const char *id;
+    const cJSON *look; /* the next that the vectors show */
+    struct guard guard;
+    struct blocks *blocks;
+    size_t n_blocks;
+};
+
+static enum side side_of(const struct run *r, char arm)
+{
+    char reference = strcmp(vectors_text(r->v, "reference"), "baseline") == 0 ? '2' : '0';
+    if (arm == '1')
+        return SIDE_CANARY;
+    return arm == reference ? SIDE_REFERENCE : SIDE_NONE;
+}
+
+static void check_paired(const struct run *r, const cJSON *want, const struct paired *p)
+{
+    struct interval interval = paired_interval(p, &r->guard.interval[CLOCK]);
+    const cJSON *low = jsonx_member(want, "interval")->child;
+    vectors_close(r->id, "t", p->t, vectors_number(want, "t"), 1e-9);
+    vectors_close(r->id, "df", p->df, vectors_number(want, "df"), 0);
+    vectors_close(r->id, "p", pt(p->t, p->df, 0, 0), vectors_number(want, "p"), 1e-8);
+    vectors_close(r->id, "R", exp(p->ln_r), vectors_number(want, "R"), 1e-12);
+    vectors_close(r->id, "low", interval.low / 1e6, low->valuedouble, 1e-8);
+    vectors_close(r->id, "high", interval.high / 1e6, low->next->valuedouble, 1e-8);
+}
+
+static void check_metric(const struct run *r, const cJSON *want)
+{
+    struct rule_report report = {0};
+    guard_describe(&r->guard, &report);
+    const struct rule_metric *m = &report.metrics[ROW_MEAN];
+    const cJSON *p = jsonx_member(want, "anytime_p");
+    bool rejects = m->evidence >= m->threshold;
+    vectors_near(r->id, "z", m->threshold, vectors_number(want, "z_boundary"), 1e-9);
+    assert_int_equal(rejects, cJSON_IsTrue(jsonx_member(want, "reject")));
+    assert_int_equal(isnan(m->anytime_p_value), cJSON_IsNull(p));
+    if (cJSON_IsNumber(p))
+        vectors_close(r->id, "anytime p", m->anytime_p_value, p->valuedouble, 1e-7);
+}
+
+static void check_look(const struct run *r, const cJSON *want)
+{
+    const struct clock_evidence *e = &r->guard.state.clock[CLOCK];
+    const struct series *d = &e->mean.differences;
+    struct paired p = paired_of(d, e->first_look);
+    assert_int_equal(e->latency[SIDE_CANARY].n, (int)vectors_number(want, "n_canary"));
+    assert_int_equal(e->latency[SIDE_REFERENCE].n, (int)vectors_number(want, "n_reference"));
+    assert_int_equal(d->x.n, (int)vectors_number(want, "blocks"));
+    vectors_close(r->id, "mean", d->x.mean / 1e6, vectors_number(want, "mean"), 1e-9);
+    vectors_close(r->id, "var", moments_variance(&d->x) / 1e12, vectors_number(want, "var"), 1e-9);
+    vectors_close(r->id, "vif", series_vif(d), vectors_number(want, "vif"), 1e-9);
+    if (cJSON_IsNull(jsonx_member(want, "t"))) {
+        assert_true(isnan(p.t));
+        return;
+    }
+    check_paired(r, want, &p);
+    check_metric(r, want);
+}
+
+static void weigh_ripe(struct run *r)
+{
+    const struct block *block = blocks_ripe(r->blocks);
+    const cJSON *first = jsonx_member(r->v, "first_blocks");
+    if (block == NULL)
+        return;
+    if ((int)r->n_blocks < cJSON_GetArraySize(first))
+        assert_int_equal(block->last_draw, cJSON_GetArrayItem(first, (int)r->n_blocks)->valueint);
+    r->n_blocks++;
+    guard_weigh(&r->guard, CLOCK, block);
+    if (r->look != NULL && block->last_draw == (uint64_t)vectors_number(r->look, "request")) {
+        check_look(r, r->look);
+        r->look = r->look->next;
+    }
+    blocks_drop_ripe(r->blocks);
+}
+
+static void run_stream(struct run *r)
+{
+    const char *arms = vectors_text(r->v, "arms");
+    const cJSON *time = jsonx_member(r->v, "time_ms")->child;
+    const cJSON *latency = jsonx_member(r->v, "latency_ms")->child;
+    uint64_t group = (uint64_t)vectors_number(r->v, "group");
+    for (uint64_t i = 1; *arms != '\0'; arms++, i++) {
+        enum side side = side_of(r, *arms);
+        struct block_place place = blocks_draw(r->blocks, side, i % group == 0, i,
+                                               (int64_t)llround(time->valuedouble * 1e6));
+        blocks_end(r->blocks, side, &place, OUTCOME_OK,
+                   (uint64_t)llround(latency->valuedouble * 1e6));
+        weigh_ripe(r);
+        time = time->next;
+        latency = latency->next;
+    }
+}
+
+static void check_stream(const cJSON *v)
+{
+    const struct rule_settings settings = settings_of(v);
+    struct run r = {.v = v, .id = vectors_text(v, "id"), .look = jsonx_member(v, "looks")->child};
+    const cJSON *rejects = jsonx_member(v, "first_reject_request");
+    guard_init(&r.guard, &settings);
+    r.blocks = blocks_new(settings.clock[CLOCK].block_ns);
+    run_stream(&r);
+    assert_null(r.look);
+    assert_int_equal(r.n_blocks, (int)vectors_number(v, "n_blocks"));
+    assert_int_equal(r.guard.state.clock[CLOCK].first_look, (int)vectors_number(v, "tau"));
+    assert_int_equal(r.guard.state.fired_at[ROW_MEAN],
+                     cJSON_IsNumber(rejects) ? rejects->valueint : 0);
+    blocks_free(&r.blocks);
+}
+
+static void test_streams(void **state)
+{
+    cJSON *root = vectors_load(VECTORS);
+    const cJSON *v;
+    size_t n = 0;
+    (void)state;
+    cJSON_ArrayForEach(v, jsonx_member(root, "streams")) {
+        check_stream(v);
+        n++;
+    }
+    assert_int_equal(n, 9);
+    cJSON_Delete(root);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_streams),
+    };
+    return cmocka_run_group_tests_name("guard", tests, NULL, NULL);
+}
