@@ -155,17 +155,6 @@ static void describe_textbook(const struct rule *rule, struct rule_report *repor
         welch_minimum_detectable_effect(&report->plain, rule->guard.settings.alpha, WELCH_POWER);
 }
 
-static enum verdict verdict_of(const struct rule *rule, const struct rule_report *report)
-{
-    if (rule_has_fired(rule))
-        return VERDICT_ROLLBACK;
-    if (rule_has_promoted(rule))
-        return VERDICT_PROMOTE;
-    if (guard_has_looked(&rule->guard))
-        return VERDICT_INCONCLUSIVE;
-    return report->has_welch ? VERDICT_CONTINUE : VERDICT_NONE;
-}
-
 void rule_look(const struct rule *rule, struct rule_report *report)
 {
     *report = (struct rule_report){
@@ -177,7 +166,20 @@ void rule_look(const struct rule *rule, struct rule_report *report)
     memcpy(report->n_outcomes, rule->counts.n_outcomes, sizeof report->n_outcomes);
     describe_textbook(rule, report);
     guard_describe(&rule->guard, report);
-    report->verdict = verdict_of(rule, report);
+    report->verdict = rule_verdict(rule);
+}
+
+enum verdict rule_verdict(const struct rule *rule)
+{
+    const struct moments *arms = rule->counts.round_trip;
+    if (rule_has_fired(rule))
+        return VERDICT_ROLLBACK;
+    if (rule_has_promoted(rule))
+        return VERDICT_PROMOTE;
+    if (guard_has_looked(&rule->guard))
+        return VERDICT_INCONCLUSIVE;
+    bool has_welch = arms[ARM_STABLE].n + arms[ARM_BASELINE].n >= 2 && arms[ARM_CANARY].n >= 2;
+    return has_welch ? VERDICT_CONTINUE : VERDICT_NONE;
 }
 
 bool rule_has_fired(const struct rule *rule)

@@ -60,6 +60,9 @@ void rule_add_stable(struct rule *rule, uint64_t round_trip_ns);
  * block is weighed, not here. */
 void rule_look(const struct rule *rule, struct rule_report *report);
 
+/* What rule_look would report as the verdict. O(1). */
+enum verdict rule_verdict(const struct rule *rule);
+
 /* Whether the verdict is to roll back; it stands from then on. O(1). */
 bool rule_has_fired(const struct rule *rule);
 

@@ -74,6 +74,7 @@ static struct rule_report report_of(const struct rule *rule)
 {
     struct rule_report report;
     rule_look(rule, &report);
+    assert_int_equal(rule_verdict(rule), report.verdict);
     return report;
 }
 
