@@ -175,6 +175,8 @@ void judge_add_sample(struct judge *j, enum arm arm, int64_t round_trip_ns, int6
                                        .service_ns = (uint64_t)service_ns,
                                        .has_service = true};
     struct rule_report report;
+    if (arm == ARM_BASELINE)
+        arm = ARM_STABLE;
     if (!j->active) {
         if (arm == ARM_STABLE)
             rule_add_stable(j->rule, (uint64_t)round_trip_ns);

@@ -59,6 +59,7 @@ void rollout_answer_candidate(struct rollout *r, const struct err *why)
 {
     struct candidate c = r->candidate;
     r->candidate = (struct candidate){0};
+    fleet_retire(r->rooms.fleet, ROLE_NEXT_BASELINE); /* one that was not taken */
     if (c.done != NULL)
         c.done(c.arg, why);
 }
@@ -76,8 +77,7 @@ void rollout_drop_candidate(struct rollout *r, const char *why)
 
 static void forget_canary(struct rollout *r)
 {
-    router_set_share(r->rooms.router, 0);
-    r->percent = 0;
+    rollout_set_share(r, 0);
     r->canary_start_ns = 0;
     r->deployment = 0;
 }
@@ -119,7 +119,7 @@ static int do_load(struct rollout *r, const struct occasion *o)
         .arg = o->arg,
     };
     if (request->model != NULL)
-        fleet_start(r->rooms.fleet, ROLE_CANDIDATE, request->model);
+        rollout_start_candidate(r, request->model);
     else
         r->candidate.load = loader_start(r->rooms.loader, &options, request->path, request->sha256,
                                          rollout_on_candidate_loaded, r);
@@ -151,13 +151,13 @@ static int do_open_share(struct rollout *r, const struct occasion *o)
 {
     (void)o;
     fleet_move(r->rooms.fleet, ROLE_CANDIDATE, ROLE_CANARY);
+    rollout_take_next_baseline(r);
     r->percent_by_settings = r->candidate.percent <= 0;
-    r->percent = rollout_candidate_percent(r);
     r->canary_start_ns = r->candidate.canary_start_ns;
     r->deployment = r->candidate.deployment;
     r->rolled_back_by[0] = '\0';
     judge_begin(r->rooms.judge, r->deployment);
-    router_set_share(r->rooms.router, r->percent);
+    rollout_set_share(r, rollout_candidate_percent(r));
     cJSON *fields = rollout_note_model(rollout_canary_model(r));
     cJSON_AddNumberToObject(fields, "percent", r->percent);
     cJSON_AddStringToObject(fields, "by", r->candidate.by);

@@ -27,17 +27,24 @@
 
 static const struct {
     const char *name;
+    const char *user_name;
     enum role role;
-    unsigned n_tries; /* of different processes, before another arm is asked */
+    unsigned n_tries;          /* of different processes, before another arm is asked */
+    enum arm next[N_ARMS - 1]; /* those, in this order */
 } arms[N_ARMS] = {
-    [ARM_STABLE] = {"stable", ROLE_STABLE, 2},
-    [ARM_BASELINE] = {"baseline", ROLE_STABLE, 0}, /* not drawn yet */
-    [ARM_CANARY] = {"canary", ROLE_CANARY, 1},
+    [ARM_STABLE] = {"stable", "stable", ROLE_STABLE, 2, {ARM_BASELINE, ARM_CANARY}},
+    [ARM_BASELINE] = {"baseline", "stable", ROLE_BASELINE, 1, {ARM_STABLE, ARM_CANARY}},
+    [ARM_CANARY] = {"canary", "canary", ROLE_CANARY, 1, {ARM_STABLE, ARM_BASELINE}},
 };
 
 const char *arm_name(enum arm arm)
 {
     return arms[arm].name;
+}
+
+const char *arm_user_name(enum arm arm)
+{
+    return arms[arm].user_name;
 }
 
 int router_role(enum arm arm)
@@ -66,10 +73,12 @@ void router_give_up(struct job *job, const char *code, const char *text)
     end_job(job, NULL, &why);
 }
 
-/* Only what the lot gave an arm, at the first try, is evidence about that arm. */
+/* Only what the lot gave an arm, at the first try, is evidence about that arm. Stable
+ * answers for a baseline that is not there: these are samples of stable. */
 static bool is_sample(const struct job *job)
 {
-    return job->by_lot && job->n_tries == 1 && job->asked == job->drawn;
+    bool stands_in = job->drawn == ARM_BASELINE && job->asked == ARM_STABLE;
+    return job->by_lot && job->n_tries == 1 && (job->asked == job->drawn || stands_in);
 }
 
 static void answer(struct job *job, const struct call_result *result)
@@ -208,8 +217,8 @@ static enum chance choose(const struct job *job, struct choice *c)
     enum chance best = look_at_arm(job, job->drawn, c);
     if (best == CHANCE_SOON && !job->is_impatient)
         return best;
-    for (enum arm arm = 0; arm < N_ARMS && best != CHANCE_NOW; arm++) {
-        enum chance chance = arm == job->drawn ? CHANCE_NONE : look_at_arm(job, arm, c);
+    for (size_t i = 0; i < N_ARMS - 1 && best != CHANCE_NOW; i++) {
+        enum chance chance = look_at_arm(job, arms[job->drawn].next[i], c);
         if (chance > best)
             best = chance;
     }
@@ -269,15 +278,16 @@ static void note_fault(struct job *job, const struct call_result *result)
 }
 
 /* Alone is who was all that the worker owed: not even a late answer beside it. A
- * canary may die of anything, and stable would answer: only stable's deaths, of
- * which nobody is left to save it, make a request poison. */
+ * canary may die of anything, and stable would answer: only the stable model's
+ * deaths (a baseline's are that too), of which nobody is left to save it, make a
+ * request poison. */
 static void note_death(struct job *job, const struct call_result *result)
 {
     struct router *r = job->router;
     if (proc_was_let_go(job->call.proc))
         return;
     job->is_suspect = true;
-    job->n_deaths += result->n_owed == 1 && job->asked == ARM_STABLE;
+    job->n_deaths += result->n_owed == 1 && job->asked != ARM_CANARY;
     if (job->n_deaths == MAX_DEATHS)
         quarantine_add(r->quarantine, job->features, job->n_features, clock_mono_ns());
 }
@@ -339,9 +349,9 @@ void router_set_settings(struct router *r, const struct settings *settings)
     r->settings = settings;
 }
 
-void router_set_share(struct router *r, double percent)
+void router_set_share(struct router *r, double percent, bool baseline)
 {
-    urn_set_share(&r->urn, percent);
+    urn_set_share(&r->urn, percent, baseline);
 }
 
 size_t router_n_features(const struct router *r)
@@ -352,7 +362,7 @@ size_t router_n_features(const struct router *r)
 static enum arm choose_arm(struct router *r, enum routing routing)
 {
     if (routing == ROUTING_BY_LOT)
-        return urn_draw(&r->urn) ? ARM_CANARY : ARM_STABLE;
+        return urn_draw(&r->urn).arm;
     return routing == ROUTING_TO_CANARY ? ARM_CANARY : ARM_STABLE;
 }
 

@@ -12,6 +12,7 @@
 #ifndef CANARYD_ROUTER_H
 #define CANARYD_ROUTER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -23,7 +24,9 @@ struct fleet;
 struct router;
 struct settings;
 
+/* "stable", "baseline", "canary"; and as users are told, to whom a baseline is stable. */
 const char *arm_name(enum arm arm);
+const char *arm_user_name(enum arm arm);
 
 /* How the arm is chosen. Only requests drawn by lot are ever samples. */
 enum routing { ROUTING_BY_LOT, ROUTING_TO_STABLE, ROUTING_TO_CANARY };
@@ -51,8 +54,9 @@ struct router *router_new(struct event_base *base, struct fleet *fleet,
 void router_free(struct router **r); /* nothing may be in flight */
 void router_set_settings(struct router *r, const struct settings *settings);
 
-/* The canary's part of the lot from now on; 0 closes it. */
-void router_set_share(struct router *r, double percent);
+/* The canary's part of the lot from now on, and whether a baseline gets as much
+ * (see urn.h); 0 closes it. */
+void router_set_share(struct router *r, double percent, bool baseline);
 
 /* How many numbers a request must have, or 0 while no stable model has ever
  * been ready. */
@@ -79,7 +83,7 @@ struct router_counts {
     uint64_t n_answered[N_ARMS];
     uint64_t n_failed;      /* answered with an error */
     uint64_t n_retried;     /* asked again of another process */
-    uint64_t n_fallbacks;   /* drawn for one arm, answered by the other */
+    uint64_t n_fallbacks;   /* drawn for one arm, answered by another */
     uint64_t n_poison;      /* answered poison-request, at the door or later */
     uint64_t n_over_budget; /* not asked again, for want of a token */
     uint64_t n_overloaded;  /* refused at the door */

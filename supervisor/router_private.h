@@ -8,9 +8,9 @@
 #include <stdbool.h>
 #include <sys/queue.h>
 
+#include "judge/urn.h"
 #include "supervisor/proc.h"
 #include "supervisor/router.h"
-#include "supervisor/urn.h"
 
 #define MAX_FAULTS 4 /* models that a job remembers to have been refused by */
 

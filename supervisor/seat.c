@@ -117,6 +117,7 @@ static void on_start(evutil_socket_t fd, short what, void *arg)
     struct err e = {0};
     const struct proc_options options = {
         .base = m->base,
+        .lines = m->lines,
         .board = m->board,
         .program = m->worker_program,
         .role = s->role,

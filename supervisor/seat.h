@@ -11,6 +11,7 @@
 
 struct board;
 struct event_base;
+struct lines;
 struct modelref;
 struct proc;
 struct seat;
@@ -19,6 +20,7 @@ struct settings;
 /* What every seat works with; borrowed, and settings may be replaced. */
 struct seat_means {
     struct event_base *base;
+    const struct lines *lines;
     const struct settings *settings;
     const char *worker_program;
     struct board *board;

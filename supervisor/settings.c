@@ -84,6 +84,8 @@ static const struct setting table[] = {
      .scope = SCOPE_NEXT_DEPLOYMENT, .initial = "36", .unit = "samples", .help = "from each model before the first verdict"},
     {AT(alpha), TYPE_REAL, 0, 0.5, .min_excluded = true,
      .scope = SCOPE_NEXT_DEPLOYMENT, .initial = "0.05", .help = "probability of a false alarm that is accepted"},
+    {AT(baseline), TYPE_SWITCH,
+     .initial = "on", .help = "compare the canary with a second worker of stable that has as much traffic"},
     {AT(margin_ms), TYPE_REAL, 0, HOUR_MS,
      .scope = SCOPE_NEXT_DEPLOYMENT, .initial = "0.1", .unit = "ms", .help = "a canary may be slower by so much ..."},
     {AT(margin_ratio), TYPE_REAL, 0, 100,

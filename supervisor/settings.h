@@ -25,6 +25,7 @@ struct settings {
     double canary_percent;
     int64_t min_samples;
     double alpha;
+    bool baseline;
     double margin_ms;
     double margin_ratio;
     bool auto_rollback;

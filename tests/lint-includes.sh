@@ -17,7 +17,7 @@ allowed_of() { # folder -> the folders it may include
 
 # The supervisor's rooms, bottom to top; a room may include those of lines above its own.
 rooms="
-chores gate listen modelref notify problems quarantine settings spawn urn words
+chores gate line listen modelref notify problems quarantine settings spawn words
 channel cli exporter gateway hello journal places state
 judge loader proc store
 seat

@@ -111,6 +111,7 @@ static struct settings *quiet_settings(const char *model_dir, const char *stable
                                      model,
                                      "warmup_requests=0",
                                      "min_samples=30",
+                                     "baseline=off", /* whoever tests it switches it on */
                                      "predict_deadline_ms=60000",
                                      "try_deadline_ms=60000",
                                      "hang_ms=60000",

@@ -79,6 +79,7 @@ static struct {
     struct load *load;
     struct slot slots[N_ROLES];
     double share;
+    bool baseline_drawn;
     bool judging, fired;
     bool failing;                 /* the canary has answered nothing but FAULT */
     struct save saves[MAX_SAVES]; /* a queue */
@@ -174,14 +175,14 @@ void fleet_move(struct fleet *f, enum role from, enum role to)
 void fleet_retire(struct fleet *f, enum role role)
 {
     (void)f;
-    check(role == ROLE_STABLE);
+    check(role == ROLE_STABLE || role == ROLE_BASELINE || role == ROLE_NEXT_BASELINE);
     empty(role);
 }
 
 void fleet_kill(struct fleet *f, enum role role, const char *why)
 {
     (void)f;
-    check(role != ROLE_STABLE && why != NULL);
+    check((role == ROLE_CANARY || role == ROLE_CANDIDATE) && why != NULL);
     empty(role);
 }
 
@@ -209,10 +210,11 @@ unsigned proc_n_features(const struct proc *p)
 
 /* --- The rooms: router, judge, journal --------------------------------------*/
 
-void router_set_share(struct router *r, double percent)
+void router_set_share(struct router *r, double percent, bool baseline)
 {
     (void)r;
     x.share = percent;
+    x.baseline_drawn = baseline;
 }
 
 size_t router_n_features(const struct router *r)
@@ -454,6 +456,7 @@ static void change_settings(void)
     x.settings->canary_model = mem_strdup(name);
     x.settings->canary_percent = 1 + rng_below(&x.rng, 50);
     x.settings->auto_rollback = chance(70);
+    x.settings->baseline = chance(70);
     if (x.settings->auto_rollback && x.fired && x.judging)
         x.rolled_back_by = "judge"; /* its alert was only noted before */
     rollout_set_settings(x.rollout, x.settings);
@@ -527,7 +530,8 @@ static void candidate_dies(void)
 
 static void someone_dies(void)
 {
-    x.slots[chance(50) ? ROLE_STABLE : ROLE_CANARY].ready = false;
+    static const enum role roles[] = {ROLE_STABLE, ROLE_BASELINE, ROLE_CANARY, ROLE_NEXT_BASELINE};
+    x.slots[roles[rng_below(&x.rng, 4)]].ready = false;
 }
 
 static void stable_up(void)
@@ -538,6 +542,11 @@ static void stable_up(void)
 static void canary_up(void)
 {
     come_up(ROLE_CANARY);
+}
+
+static void baseline_up(void)
+{
+    come_up(chance(50) ? ROLE_BASELINE : ROLE_NEXT_BASELINE);
 }
 
 static void canary_gives_up(void)
@@ -591,6 +600,7 @@ static const struct {
     {"someone dies", 6, someone_dies},
     {"stable up", 6, stable_up},
     {"canary up", 6, canary_up},
+    {"baseline up", 6, baseline_up},
     {"canary gives up", 3, canary_gives_up},
     {"verdict", 5, verdict},
     {"canary fails", 2, canary_fails},
@@ -598,6 +608,18 @@ static const struct {
     {"stop", 1, stop},
 };
 #define N_KINDS (sizeof events / sizeof events[0])
+
+/* There is a baseline where one is wanted, of the model that is stable, and the lot knows. */
+static void check_baseline(void)
+{
+    const struct modelref *baseline = x.slots[ROLE_BASELINE].model;
+    bool wanted = x.settings->baseline && x.share > 0 && x.share < 50;
+    check((baseline != NULL) == wanted && x.baseline_drawn == wanted);
+    check(!wanted || baseline == x.slots[ROLE_STABLE].model);
+    const struct modelref *next = x.slots[ROLE_NEXT_BASELINE].model;
+    check(next == NULL || x.slots[ROLE_CANDIDATE].model != NULL);
+    check(next == NULL || next == x.slots[ROLE_STABLE].model);
+}
 
 static void check_rooms(void)
 {
@@ -609,6 +631,7 @@ static void check_rooms(void)
     check(x.share == rollout_percent(x.rollout) && (x.share > 0) == has_canary());
     check((rollout_canary_start_ns(x.rollout) != 0) == has_canary());
     check(x.judging == has_canary());
+    check_baseline();
 }
 
 /* Only a promotion that is told so changes stable. */

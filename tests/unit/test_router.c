@@ -35,7 +35,7 @@ static void open_house(struct house *h, const char *stable, const char *canary)
 {
     house_start_evil(h, ROLE_STABLE, stable);
     house_start_evil(h, ROLE_CANARY, canary);
-    router_set_share(h->router, 50);
+    router_set_share(h->router, 50, false);
 }
 
 /* --- The split --------------------------------------------------------------*/
@@ -52,7 +52,7 @@ static void check_split(struct house *h, double percent, int n, int n_canary)
 {
     int by_canary = 0;
     h->n_samples[ARM_STABLE] = h->n_samples[ARM_CANARY] = 0;
-    router_set_share(h->router, percent);
+    router_set_share(h->router, percent, false);
     house_ask_all(h, asked, n, ROUTING_BY_LOT);
     for (int i = 0; i < n; i++) {
         assert_string_equal(asked[i].code, "");
@@ -102,7 +102,7 @@ static void test_what_a_canary_fails_stable_answers(void **state)
 {
     struct house *h = *state;
     house_start_evil(h, ROLE_STABLE, "ready");
-    router_set_share(h->router, 50);
+    router_set_share(h->router, 50, false);
     for (size_t i = 0; i < sizeof canaries / sizeof canaries[0]; i++) {
         struct router_counts before = *router_counts(h->router);
         h->settings->try_deadline_ms = canaries[i].try_ms > 0 ? canaries[i].try_ms : 60000;

@@ -41,6 +41,7 @@ static const struct row {
     {"canary_percent", REAL, {"50", "1e-3", "33.33"}, {"0", "-1", "50.001", "1e300"}, NULL},
     {"min_samples", WHOLE, {"30", "1000000000", "3e3"}, {"29", "1000000001", "30.5", "-30"}, NULL},
     {"alpha", REAL, {"0.5", "1e-9"}, {"0", "0.500001", "-0.1", "5"}, NULL},
+    {"baseline", SWITCH, {"true", "false", "on", "off"}, {"", "yes", "1"}, NULL},
     {"margin_ms", REAL, {"0", "0.25", "3600000"}, {"-0.001", "3600000.5"}, NULL},
     {"margin_ratio", REAL, {"0", "100"}, {"-0.001", "100.001"}, NULL},
     {"auto_rollback",
