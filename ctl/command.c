@@ -69,6 +69,21 @@ static const struct command table[] = {
          OPTION_BIT(OPTION_SIDES) | OPTION_BIT(OPTION_SAMPLES),
      .run = command_power, .needs = OPTION_BIT(OPTION_EFFECT_MS) | OPTION_BIT(OPTION_SD_MS),
      .asks_nobody = true},
+    {"replay", "FILE", "what the judge says, or would have said, of recorded samples",
+     "FILE, or - for standard input, is CSV as the setting sample_log writes it: a header\n"
+     "with arm (stable, baseline, canary) and round_trip_ms, perhaps time_ms, service_ms and\n"
+     "outcome (ok, fault, timeout, death, unasked), then a draw a line, in order. Prints a\n"
+     "JSON line for each change of verdict, and last the health report. Asks no server.",
+     "canaryctl replay samples.csv --margin-ms 0 --margin-ratio 0",
+     OPTION_BIT(OPTION_PERCENT) | OPTION_BIT(OPTION_ALPHA) | OPTION_BIT(OPTION_BASELINE) |
+         OPTION_BIT(OPTION_MIN_SAMPLES) | OPTION_BIT(OPTION_BLOCK_MS) |
+         OPTION_BIT(OPTION_MARGIN_MS) | OPTION_BIT(OPTION_MARGIN_RATIO) |
+         OPTION_BIT(OPTION_SERVICE_BLOCK_MS) | OPTION_BIT(OPTION_SERVICE_MARGIN_MS) |
+         OPTION_BIT(OPTION_SERVICE_MARGIN_RATIO) | OPTION_BIT(OPTION_MEAN_PART) |
+         OPTION_BIT(OPTION_SERVICE_MEAN_PART) | OPTION_BIT(OPTION_TAIL_PART) |
+         OPTION_BIT(OPTION_SERVICE_TAIL_PART) | OPTION_BIT(OPTION_ERRORS_PART) |
+         OPTION_BIT(OPTION_OBSERVE_ONLY) | OPTION_BIT(OPTION_PROMOTION_MARGIN),
+     .run = command_replay, .asks_nobody = true},
 };
 
 enum { TOKEN_MAX_BYTES = 4096 };
@@ -90,7 +105,8 @@ static void print_general_help(FILE *out)
     options_help(OPTIONS_GLOBAL, out);
     fputs("\n'canaryctl COMMAND --help' shows the command's own options and an example.\n"
           "To begin: 'make run' in one terminal, 'canaryctl demo' in another.\n"
-          "exit codes: 0 done, 1 the server refused, 64 usage, 69 no server answers\n",
+          "exit codes: 0 done, 1 the server refused, 64 usage, 65 bad samples, 66 no such file,\n"
+          "69 no server answers\n",
           out);
 }
 

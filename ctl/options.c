@@ -12,6 +12,7 @@
 #include "common/nearest.h"
 #include "ctl/number.h"
 #include "ctl/url.h"
+#include "judge/rule_settings.h"
 
 /* Reads value into *o: true, or false when it isn't what the table's `expects` says. */
 typedef bool read_fn(const char *value, struct options *o);
@@ -50,17 +51,46 @@ static bool read_pause(const char *value, struct options *o)
     return number_read_whole(value, 0, 10000, &o->pause_ms);
 }
 
+/* The index of value among the n names, or -1. */
+static int find_word(const char *value, const char *const *names, int n)
+{
+    for (int i = 0; i < n; i++) {
+        if (strcmp(value, names[i]) == 0)
+            return i;
+    }
+    return -1;
+}
+
 static bool read_workflow(const char *value, struct options *o)
 {
     static const char *const names[] = {
         [WORKFLOW_FULL] = "full", [WORKFLOW_DEPLOY] = "deploy", [WORKFLOW_PROMOTE] = "promote"};
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        if (strcmp(value, names[i]) == 0) {
-            o->workflow = (enum workflow)i;
+    int i = find_word(value, names, sizeof names / sizeof names[0]);
+    o->workflow = i < 0 ? o->workflow : (enum workflow)i;
+    return i >= 0;
+}
+
+static bool read_baseline(const char *value, struct options *o)
+{
+    static const char *const names[] = {
+        [BASELINE_AUTO] = "auto", [BASELINE_ON] = "on", [BASELINE_OFF] = "off"};
+    int i = find_word(value, names, sizeof names / sizeof names[0]);
+    o->baseline = i < 0 ? o->baseline : (enum baseline)i;
+    return i >= 0;
+}
+
+/* Every name one of a row of the guard's, with single commas between. */
+static bool read_observe_only(const char *value, struct options *o)
+{
+    o->observe_only = value;
+    for (;; value++) {
+        size_t n = strcspn(value, ",");
+        if (rule_row_by_name(value, n) == N_RULE_ROWS)
+            return false;
+        value += n;
+        if (*value == '\0')
             return true;
-        }
     }
-    return false;
 }
 
 static bool read_model(const char *value, struct options *o)
@@ -101,7 +131,7 @@ static const struct {
                            "the server's admin token (default: $CANARYD_TOKEN_FILE)"},
     [OPTION_JSON] = {"json", NULL, NULL, NULL, "print JSON, the server's as it came, for scripts"},
     [OPTION_PERCENT] = {"percent", "P", read_percent, "a number above 0 and at most 50",
-                        "the canary's share of the traffic (default: the server's setting)"},
+                        "the canary's share of the traffic (default: the server's; replay: 10)"},
     [OPTION_SHA256] = {"sha256", "HEX", read_sha256, "64 hexadecimal digits",
                        "deploy only if the file has this digest"},
     [OPTION_REPLACE] = {"replace", NULL, NULL, NULL, "take the place of a canary that is out"},
@@ -131,6 +161,39 @@ static const struct {
                       .help = "1: slower only; 2: a difference either way (default: both shown)"},
     [OPTION_SAMPLES] = {"samples", "N", .range = {2, MAX_COUNT, .whole = true, .initial = 36},
                         .help = "samples a side whose power is told (default: 36)"},
+    [OPTION_BASELINE] = {"baseline", "WHO", read_baseline, "auto, on or off",
+                         "off: compare with stable; auto: unless there is a baseline (default)"},
+    [OPTION_MIN_SAMPLES] =
+        {"min-samples", "N", .range = {2, MAX_COUNT, .whole = true, .initial = 36},
+         .help = "weighed, of each side, before latencies are looked at (default: 36)"},
+    [OPTION_BLOCK_MS] = {"block-ms", "MS", .range = {0, HOUR_MS, .initial = 50},
+                         .help = "least time of a round trip's block (default: 50)"},
+    [OPTION_MARGIN_MS] = {"margin-ms", "MS", .range = {0, HOUR_MS, .initial = 0.1},
+                          .help = "a canary's round trip may be slower by so much (default: 0.1)"},
+    [OPTION_MARGIN_RATIO] = {"margin-ratio", "R", .range = {0, 100, .initial = 0.2},
+                             .help = "and by this part of the reference's (default: 0.2)"},
+    [OPTION_SERVICE_BLOCK_MS] = {"service-block-ms", "MS", .range = {0, HOUR_MS, .initial = 10},
+                                 .help = "the same for service times (default: 10)"},
+    [OPTION_SERVICE_MARGIN_MS] = {"service-margin-ms", "MS", .range = {0, HOUR_MS, .initial = 0.01},
+                                  .help = "(default: 0.01)"},
+    [OPTION_SERVICE_MARGIN_RATIO] = {"service-margin-ratio", "R",
+                                     .range = {0, 100, .initial = 0.05}, .help = "(default: 0.05)"},
+    [OPTION_MEAN_PART] = {"mean-part", "P", .range = {ABOVE_0, 1, .initial = 0.25},
+                          .help = "of alpha, for the mean of round trips (default: 0.25)"},
+    [OPTION_SERVICE_MEAN_PART] = {"service-mean-part", "P", .range = {ABOVE_0, 1, .initial = 0.25},
+                                  .help = "for the mean of service times (default: 0.25)"},
+    [OPTION_TAIL_PART] = {"tail-part", "P", .range = {ABOVE_0, 1, .initial = 0.15},
+                          .help = "for the tail of round trips (default: 0.15)"},
+    [OPTION_SERVICE_TAIL_PART] = {"service-tail-part", "P", .range = {ABOVE_0, 1, .initial = 0.15},
+                                  .help = "for the tail of service times (default: 0.15)"},
+    [OPTION_ERRORS_PART] = {"errors-part", "P", .range = {ABOVE_0, 1, .initial = 0.1},
+                            .help = "for errors (default: 0.1); all parts at most 1"},
+    [OPTION_OBSERVE_ONLY] = {"observe-only", "ROW,...", read_observe_only,
+                             "rows of mean, service-mean, tail, service-tail and errors",
+                             "rows that tell and never decide"},
+    [OPTION_PROMOTION_MARGIN] =
+        {"promotion-margin", "R", .range = {ABOVE_0, 100, .initial = 0.1},
+         .help = "how much slower a canary may be and be promoted (default: 0.1)"},
     [OPTION_HELP] = {"help", NULL, NULL, NULL, "this help; after a command, the command's own"},
     [OPTION_VERSION] = {"version", NULL, NULL, NULL, "print the version"},
 };
@@ -249,7 +312,8 @@ static int set_defaults_from_environment(struct options *o, struct err *e)
 
 int options_parse(int argc, char *const *argv, struct options *o, struct err *e)
 {
-    struct options got = {.requests = 200,
+    struct options got = {.percent = 10,
+                          .requests = 200,
                           .pause_ms = 10,
                           .model = "models/model_v2.joblib",
                           .features = {0.5, 1.2, 0.8, 0.3, 1.1},

@@ -34,6 +34,21 @@ enum option_id {
     OPTION_SHARE,
     OPTION_SIDES,
     OPTION_SAMPLES,
+    OPTION_BASELINE,
+    OPTION_MIN_SAMPLES,
+    OPTION_BLOCK_MS,
+    OPTION_MARGIN_MS,
+    OPTION_MARGIN_RATIO,
+    OPTION_SERVICE_BLOCK_MS,
+    OPTION_SERVICE_MARGIN_MS,
+    OPTION_SERVICE_MARGIN_RATIO,
+    OPTION_MEAN_PART,
+    OPTION_SERVICE_MEAN_PART,
+    OPTION_TAIL_PART,
+    OPTION_SERVICE_TAIL_PART,
+    OPTION_ERRORS_PART,
+    OPTION_OBSERVE_ONLY,
+    OPTION_PROMOTION_MARGIN,
     OPTION_HELP,
     OPTION_VERSION,
     N_OPTIONS
@@ -44,6 +59,13 @@ enum option_id {
 /* What goes with every command, and what each also explains that asks no server. */
 #define OPTIONS_ALWAYS (OPTION_BIT(OPTION_HELP) | OPTION_BIT(OPTION_VERSION))
 #define OPTIONS_GLOBAL (OPTIONS_ALWAYS | OPTION_BIT(OPTION_URL) | OPTION_BIT(OPTION_TOKEN_FILE))
+
+/* Whom a replayed canary is compared with. */
+enum baseline {
+    BASELINE_AUTO, /* the baseline if the file has one, else stable */
+    BASELINE_ON,
+    BASELINE_OFF
+};
 
 enum workflow { WORKFLOW_FULL, WORKFLOW_DEPLOY, WORKFLOW_PROMOTE };
 
@@ -61,6 +83,8 @@ struct options {
     int64_t requests;
     int64_t pause_ms;
     enum workflow workflow;
+    enum baseline baseline;
+    const char *observe_only; /* names of rows with commas between; NULL: none */
     double features[OPTIONS_MAX_FEATURES];
     size_t n_features;
     const char *words[OPTIONS_MAX_WORDS]; /* the command, then its arguments */
