@@ -6,6 +6,7 @@
 
 #include <math.h>
 
+#define MAX_GROWTH       1000                /* beyond it nothing is foreseen */
 #define DEVIATE_OF_POWER 0.84162123357291441 /* Phi of it is .8 */
 
 static double t_of(double difference, double standard_error)
@@ -58,5 +59,5 @@ double paired_growth_needed(const struct paired *p, const struct boundary *b)
         double z = boundary_z(b, p->ln_r + log(growth));
         growth = fmax(1, z * z / (p->t * p->t));
     }
-    return growth;
+    return growth <= MAX_GROWTH ? growth : NAN;
 }

@@ -37,7 +37,8 @@ struct interval paired_interval(const struct paired *p, const struct boundary *h
 double paired_detectable(const struct paired *p, const struct boundary *b);
 
 /* How many times the n of now until t reaches the boundary, if the numbers go on as they
- * are (t grows as sqrt(n)): 1 when it has, NAN when it never will. */
+ * are (t grows as sqrt(n)): 1 when it has, NAN when it never will or not within a thousand times.
+ */
 double paired_growth_needed(const struct paired *p, const struct boundary *b);
 
 #endif

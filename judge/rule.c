@@ -100,11 +100,28 @@ struct rule_ticket rule_draw(struct rule *rule, enum arm arm, bool ends_group, i
     return ticket;
 }
 
-static bool weigh_ripe(struct rule *rule, enum rule_clock clock)
+/* The ripe block that was drawn first, of whichever clock, or NULL. A ripe block's
+ * calls and all before them have ended, so the other clock's earlier blocks
+ * are ripe too: the order is that of the draws, however calls end. */
+static const struct block *next_ripe(struct rule *rule, enum rule_clock *clock)
+{
+    const struct block *next = NULL;
+    for (enum rule_clock i = 0; i < N_RULE_CLOCKS; i++) {
+        const struct block *block = blocks_ripe(rule->blocks[i]);
+        if (block == NULL || (next != NULL && next->last_draw <= block->last_draw))
+            continue;
+        next = block;
+        *clock = i;
+    }
+    return next;
+}
+
+static bool weigh_ripe(struct rule *rule)
 {
     const struct block *block;
+    enum rule_clock clock = RULE_ROUND_TRIP;
     bool weighed = false;
-    while ((block = blocks_ripe(rule->blocks[clock])) != NULL) {
+    while ((block = next_ripe(rule, &clock)) != NULL) {
         guard_weigh(&rule->guard, clock, block);
         blocks_drop_ripe(rule->blocks[clock]);
         weighed = true;
@@ -120,7 +137,6 @@ bool rule_end_call(struct rule *rule, const struct rule_ticket *ticket,
         [RULE_ROUND_TRIP] = sample->stalled ? BLOCKS_NO_LATENCY : sample->round_trip_ns,
         [RULE_SERVICE] = sample->has_service ? sample->service_ns : BLOCKS_NO_LATENCY,
     };
-    bool weighed = false;
     rule->counts.n_outcomes[ticket->arm][sample->outcome]++;
     if (sample->outcome == OUTCOME_OK) {
         moments_add(&rule->counts.round_trip[ticket->arm], (double)sample->round_trip_ns);
@@ -129,9 +145,8 @@ bool rule_end_call(struct rule *rule, const struct rule_ticket *ticket,
     for (enum rule_clock clock = 0; clock < N_RULE_CLOCKS; clock++) {
         struct block_place place = {ticket->block[clock], ticket->place[clock]};
         blocks_end(rule->blocks[clock], side, &place, sample->outcome, latency[clock]);
-        weighed |= weigh_ripe(rule, clock);
     }
-    return weighed;
+    return weigh_ripe(rule);
 }
 
 void rule_add_stable(struct rule *rule, uint64_t round_trip_ns)
@@ -155,6 +170,22 @@ static void describe_textbook(const struct rule *rule, struct rule_report *repor
         welch_minimum_detectable_effect(&report->plain, rule->guard.settings.alpha, WELCH_POWER);
 }
 
+static void describe_expected(const struct rule *rule, struct rule_expected *out)
+{
+    double rollback = guard_growth_to_rollback(&rule->guard) - 1;
+    double promotion = guard_growth_to_promotion(&rule->guard) - 1;
+    if (rule_has_fired(rule))
+        rollback = 0;
+    if (rule_has_promoted(rule))
+        promotion = 0;
+    *out = (struct rule_expected){
+        .rollback_ns = rollback * (double)rule->counts.open_ns,
+        .promotion_ns = promotion * (double)rule->counts.open_ns,
+        .rollback_draws = rollback * (double)rule->counts.n_draws,
+        .promotion_draws = promotion * (double)rule->counts.n_draws,
+    };
+}
+
 void rule_look(const struct rule *rule, struct rule_report *report)
 {
     *report = (struct rule_report){
@@ -166,6 +197,7 @@ void rule_look(const struct rule *rule, struct rule_report *report)
     memcpy(report->n_outcomes, rule->counts.n_outcomes, sizeof report->n_outcomes);
     describe_textbook(rule, report);
     guard_describe(&rule->guard, report);
+    describe_expected(rule, &report->expected);
     report->verdict = rule_verdict(rule);
 }
 
@@ -189,8 +221,7 @@ bool rule_has_fired(const struct rule *rule)
 
 bool rule_has_promoted(const struct rule *rule)
 {
-    (void)rule;
-    return false;
+    return guard_has_promoted(&rule->guard);
 }
 
 /* --- Memory ------------------------------------------------------------------*/

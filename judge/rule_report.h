@@ -47,14 +47,27 @@ struct rule_effect {
     double minimum_detectable; /* what could be found now with probability .8 */
 };
 
-/* Where the canary stands on its way to promotion. */
+/* What one clock shows on the way to promotion; evidence and thresholds as in
+ * struct rule_metric, NAN where there is none yet. */
+struct rule_promotion_clock {
+    bool counts;        /* its row M may give verdicts, and it has weighed something */
+    bool has_samples;   /* the least number of the settings */
+    bool mean_is_shown; /* the canary's mean is not worse than the margin */
+    bool tail_is_shown; /* less than twice the reference's slow answers */
+    double margin_ns;   /* that is allowed */
+    double spare_ns;    /* how far below it the canary's mean is, over the blocks */
+    double mean_evidence;
+    double mean_threshold;
+    double tail_evidence;
+    double tail_threshold;
+};
+
+/* Where the canary stands on its way to promotion: all that count must be shown
+ * at one look, errors be fine, and no verdict against it. */
 struct rule_promotion {
-    double margin_ns;     /* that is allowed, on round trips; NAN: not known */
-    bool has_samples;     /* the least number of the settings */
-    bool mean_is_shown;   /* not worse than the margin, on every clock that counts */
-    bool tail_is_shown;   /* less than twice the reference's slow answers, likewise */
-    bool errors_are_fine; /* no larger part than the reference's */
-    uint64_t promoted_at; /* the draw at which all were so together; 0: not yet */
+    struct rule_promotion_clock clock[N_RULE_CLOCKS];
+    bool errors_are_fine; /* no larger part of its calls failed than of the reference's */
+    uint64_t promoted_at; /* last draw of the block at which all was so; 0: not yet */
 };
 
 /* If all goes on as so far: NAN where nothing can be foreseen, 0 when decided. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
  * The guard over the project's reference streams: where blocks end, every
- * number of every look at row M, and the request at which it first fires.
+ * number of every look at row M, the request at which it first fires, and what
+ * the bets of row T and row E have won.
  */
 #include <math.h>
 #include <setjmp.h>
@@ -98,6 +99,46 @@ static void check_look(const struct run *r, const cJSON *want)
     check_metric(r, want);
 }
 
+/* Bets begin with the blocks after the first draws, at thresholds of the vectors. */
+static void begin_bets(struct run *r, uint64_t last_draw)
+{
+    const cJSON *v = jsonx_member(r->v, "betting");
+    struct row_tail *row = &r->guard.state.clock[CLOCK].tail;
+    if (row->is_fixed != 0 || last_draw + 1 < (uint64_t)vectors_number(v, "blocks_from_request"))
+        return;
+    const struct tail_thresholds at = {
+        .level = vectors_number(v, "B0") * 1e6,
+        .spread = vectors_number(v, "spread") * 1e6,
+        .cut = {0, vectors_number(v, "c50") * 1e6, vectors_number(v, "c95") * 1e6,
+                vectors_number(v, "c99") * 1e6,
+                (double)llround(vectors_number(v, "reference_max0") * 1e6)}};
+    row_tail_set_thresholds(row, &at);
+}
+
+static void check_bets(const struct run *r)
+{
+    static const char *const names[N_TAIL_BETS] = {"score", "c50", "c95", "c99", "max"};
+    const cJSON *v = jsonx_member(r->v, "betting");
+    const struct row_tail *row = &r->guard.state.clock[CLOCK].tail;
+    struct rule_report report = {0};
+    guard_describe(&r->guard, &report);
+    assert_int_equal(row->bet[0].g.x.n, (int)vectors_number(v, "n_blocks"));
+    vectors_near(r->id, "B", row->at.level / 1e6, vectors_number(v, "B_end"), 1e-9);
+    vectors_near(r->id, "max", (double)row->max_ns / 1e6, vectors_number(v, "reference_max_end"),
+                 1e-9);
+    for (int i = 0; i < N_TAIL_BETS; i++) {
+        const struct bet *bet = &row->bet[i];
+        vectors_near(r->id, names[i], bet_family(bet->ln_wealth, BET_LAMBDAS),
+                     vectors_number(jsonx_member(v, "lnE"), names[i]), 1e-9);
+        vectors_near(r->id, names[i], bet_ln_e(bet),
+                     vectors_number(jsonx_member(v, "tempered"), names[i]), 1e-9);
+        vectors_close(r->id, names[i], series_vif(&bet->g),
+                      vectors_number(jsonx_member(v, "vif"), names[i]), 1e-9);
+    }
+    vectors_near(r->id, "family", report.metrics[ROW_TAIL].evidence, vectors_number(v, "family"),
+                 1e-9);
+}
+
 static void weigh_ripe(struct run *r)
 {
     const struct block *block = blocks_ripe(r->blocks);
@@ -112,6 +153,7 @@ static void weigh_ripe(struct run *r)
         check_look(r, r->look);
         r->look = r->look->next;
     }
+    begin_bets(r, block->last_draw);
     blocks_drop_ripe(r->blocks);
 }
 
@@ -146,6 +188,7 @@ static void check_stream(const cJSON *v)
     assert_int_equal(r.guard.state.clock[CLOCK].first_look, (int)vectors_number(v, "tau"));
     assert_int_equal(r.guard.state.fired_at[ROW_MEAN],
                      cJSON_IsNumber(rejects) ? rejects->valueint : 0);
+    check_bets(&r);
     blocks_free(&r.blocks);
 }
 
@@ -163,10 +206,59 @@ static void test_streams(void **state)
     cJSON_Delete(root);
 }
 
+/* A block with those parts of failed calls. */
+static struct block failing(double canary, double reference)
+{
+    struct block block = {0};
+    for (int side = 0; side < N_SIDES; side++)
+        block.side[side].n_ended = 9;
+    block.side[SIDE_CANARY].n_failed = (size_t)lround(9 * canary);
+    block.side[SIDE_REFERENCE].n_failed = (size_t)lround(9 * reference);
+    return block;
+}
+
+static void check_errors(const cJSON *v)
+{
+    const struct rule_settings settings = rule_default_settings();
+    const cJSON *want = jsonx_member(v, "tempered")->child;
+    const cJSON *first = jsonx_member(v, "first_reject_block_alpha_0_005");
+    struct guard g;
+    const cJSON *d;
+    uint64_t n = 0;
+    guard_init(&g, &settings);
+    cJSON_ArrayForEach(d, jsonx_member(v, "differences")) {
+        struct block block = failing(fmax(d->valuedouble, 0), fmax(-d->valuedouble, 0));
+        struct rule_report report = {0};
+        block.last_draw = ++n;
+        guard_weigh(&g, RULE_SERVICE, &block);
+        guard_describe(&g, &report);
+        vectors_near(vectors_text(v, "id"), "ln E", report.metrics[ROW_ERRORS].evidence,
+                     want->valuedouble, 1e-9);
+        want = want->next;
+    }
+    assert_int_equal(g.state.fired_at[ROW_ERRORS], cJSON_IsNumber(first) ? first->valueint : 0);
+    assert_int_equal(guard_has_fired(&g), cJSON_IsNumber(first));
+}
+
+static void test_errors(void **state)
+{
+    cJSON *root = vectors_load(VECTORS);
+    const cJSON *v;
+    size_t n = 0;
+    (void)state;
+    cJSON_ArrayForEach(v, jsonx_member(root, "error_betting")) {
+        check_errors(v);
+        n++;
+    }
+    assert_int_equal(n, 6);
+    cJSON_Delete(root);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_streams),
+        cmocka_unit_test(test_errors),
     };
     return cmocka_run_group_tests_name("guard", tests, NULL, NULL);
 }
