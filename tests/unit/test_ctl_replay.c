@@ -281,6 +281,25 @@ static void test_pipe(void **state)
     forget(&piped);
 }
 
+/* Eleven blocks in which only the canary fails; its latencies may be empty. */
+static void test_errors(void **state)
+{
+    char path[SCRATCH_PATH_SIZE];
+    (void)state;
+    FILE *file = csv_new(path, "arm,outcome,round_trip_ms,service_ms");
+    for (int i = 0; i < 200; i++)
+        fprintf(file, "%s\n",
+                i % 10 == 4   ? "canary,timeout,,"
+                : i % 10 == 5 ? "baseline,ok,2,1"
+                              : "stable,ok,2,1");
+    fclose(file);
+    struct said said = replay(path, "");
+    assert_true(request_of(&said, "rollback") == 110);
+    assert_string_equal(member_text(told(&said, "rollback"), "test", ""), "errors");
+    assert_true(cJSON_IsNull(jsonx_member(told(&said, "rollback"), "clock")));
+    forget(&said);
+}
+
 /* What stands before a bad line is told; then where it is bad. */
 static void test_bad_line(void **state)
 {
@@ -341,10 +360,15 @@ static void test_nothing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_reference_streams), cmocka_unit_test(test_no_time),
-        cmocka_unit_test(test_blocks_by_time),    cmocka_unit_test(test_what_if),
-        cmocka_unit_test(test_service_clock),     cmocka_unit_test(test_pipe),
-        cmocka_unit_test(test_bad_line),          cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_reference_streams),
+        cmocka_unit_test(test_no_time),
+        cmocka_unit_test(test_blocks_by_time),
+        cmocka_unit_test(test_what_if),
+        cmocka_unit_test(test_service_clock),
+        cmocka_unit_test(test_pipe),
+        cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_bad_line),
+        cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_nothing),
     };
     return cmocka_run_group_tests_name("ctl_replay", tests, scratch_setup, scratch_teardown);
