@@ -10,6 +10,7 @@
 
 #include "common/mem.h"
 #include "judge/health.h"
+#include "judge/report_json.h"
 #include "judge/urn.h"
 
 struct replay {
@@ -59,39 +60,32 @@ static bool is_decisive(const struct rule_metric *m, const struct rule_report *r
     return report->test != NULL && strcmp(m->test, report->test) == 0 && same_clock;
 }
 
-/* The entry of the health report's metrics that the verdict is of. */
-static void add_metric(cJSON *line, const cJSON *health, const struct rule_report *report)
+/* The metric that the verdict is of, as the health report has it. */
+static void add_metric(cJSON *line, const struct rule_report *report)
 {
-    const cJSON *metrics = cJSON_GetObjectItemCaseSensitive(health, "metrics");
-    for (size_t i = 0; i < report->n_metrics; i++) {
-        if (!is_decisive(&report->metrics[i], report))
-            continue;
-        const cJSON *member;
-        cJSON_ArrayForEach(member, cJSON_GetArrayItem(metrics, (int)i))
-            cJSON_AddItemToObject(line, member->string, cJSON_Duplicate(member, true));
+    size_t i = 0;
+    while (i < report->n_metrics && !is_decisive(&report->metrics[i], report))
+        i++;
+    if (i == report->n_metrics)
         return;
+    cJSON *metric = report_metric_to_json(&report->metrics[i]);
+    while (metric->child != NULL) {
+        cJSON *member = cJSON_DetachItemViaPointer(metric, metric->child);
+        cJSON_AddItemToObject(line, member->string, member);
     }
-}
-
-static cJSON *health_of(const struct replay *r, struct rule_report *report)
-{
-    struct health health = {.canary_active = true};
-    rule_look(r->rule, &health.report);
-    *report = health.report;
-    return health_to_json(&health);
+    cJSON_Delete(metric);
 }
 
 static void tell(const struct replay *r)
 {
     struct rule_report report;
     cJSON *line = cJSON_CreateObject();
-    cJSON *health = health_of(r, &report);
+    rule_look(r->rule, &report);
     cJSON_AddNumberToObject(line, "request", (double)r->n_requests);
     cJSON_AddStringToObject(line, "verdict", verdict_name(r->verdict));
     if (r->verdict == VERDICT_ROLLBACK)
-        add_metric(line, health, &report);
+        add_metric(line, &report);
     print_line(r->out, line);
-    cJSON_Delete(health);
 }
 
 void replay_row(struct replay *r, const struct sample_row *row)
@@ -116,6 +110,7 @@ void replay_row(struct replay *r, const struct sample_row *row)
 
 void replay_end(struct replay *r)
 {
-    struct rule_report report;
-    print_line(r->out, health_of(r, &report));
+    struct health health = {.canary_active = true};
+    rule_look(r->rule, &health.report);
+    print_line(r->out, health_to_json(&health));
 }
