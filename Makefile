@@ -144,6 +144,9 @@ RUNS ?= 1000
 simulate: $(SIMULATE) ## false alarms and time to detect: RUNS=1000 SEED=1, ARGS='--only detection'
 	@$(SIMULATE) --runs $(RUNS) $(if $(SEED),--seed $(SEED)) --json $(BUILD)/simulate.json \
 	    --markdown $(BUILD)/simulate.md $(ARGS)
+	@if command -v python3 >/dev/null; then \
+	    python3 tests/simulate/plot.py $(BUILD)/simulate.json $(BUILD)/simulate.svg; fi
+	@echo "  also as $(BUILD)/simulate.md, .json and .svg"
 
 lint: ## format, direction of includes, cppcheck, clang-tidy
 	@etc/install-deps.sh build test lint
