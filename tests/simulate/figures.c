@@ -130,7 +130,7 @@ bool figures_keep(const struct cell *cell, const struct figures *figures)
     if (cell->group == GROUP_WALK)
         return walk_is_kept(cell, figures);
     if (cell->group == GROUP_PROMOTION)
-        return has_median ? figures->promoted_median <= slowest
+        return has_median ? figures->promoted_median <= FIGURES_BOTH * cell->stated.median
                           : is_at_most(figures->promoted, FIGURES_ALPHA);
     return has_median ? figures->median <= slowest : is_at_most(figures->any, FIGURES_ALPHA);
 }

@@ -34,11 +34,12 @@ struct figures figures_of(const struct trial_result *results, size_t n);
 
 /* What is promised of a cell: an equal canary is rolled back, or one that is as
  * slow as the margin promoted, in at most alpha of the runs, two standard errors
- * allowed; a fault is found, or an equal canary promoted, within 1.2 times of
- * the stated median; the walk-through comes to its end in as many runs. */
+ * allowed; a fault is found within 1.2 times of the stated median, an equal
+ * canary promoted within 1.3; the walk-through comes to its end in as many runs. */
 bool figures_keep(const struct cell *cell, const struct figures *figures);
 
 #define FIGURES_ALPHA    0.05
 #define FIGURES_SLOWNESS 1.2
+#define FIGURES_BOTH     1.3 /* promotion: the later of two times, stated one by one */
 
 #endif
