@@ -148,6 +148,22 @@ simulate: $(SIMULATE) ## false alarms and time to detect: RUNS=1000 SEED=1, ARGS
 	    python3 tests/simulate/plot.py $(BUILD)/simulate.json $(BUILD)/simulate.svg; fi
 	@echo "  also as $(BUILD)/simulate.md, .json and .svg"
 
+BENCH_TOOLS := $(addprefix $(BUILD)/tests/bench/,bare_evhttp raw_epoll model_server)
+$(BENCH_TOOLS): $(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o $(BUILD)/tests/all.a
+	$(call say,LD,$@)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+.PHONY: bench bench-deps
+bench: $(PROGRAMS) $(BENCH_TOOLS) ## canaryd beside what one would use instead; ARGS=--help tells more
+	@tests/bench/bench.py $(BUILD) $(ARGS)
+
+bench-deps: ## install wrk and the servers that `make bench` compares with
+	@etc/install-deps.sh build python bench
+	@mkdir -p $(BUILD)/bench
+	@if command -v npm >/dev/null; then cd $(BUILD)/bench && \
+	    npm install --silent --ignore-scripts --no-audit --no-fund --prefix . fastify onnxruntime-node; \
+	else echo "  without Fastify: npm is not installed"; fi
+
 lint: ## format, direction of includes, cppcheck, clang-tidy
 	@etc/install-deps.sh build test lint
 	@$(MAKE) --no-print-directory lint-all

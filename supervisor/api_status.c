@@ -117,10 +117,13 @@ static cJSON *requests_to_json(const struct router_counts *c)
     cJSON_AddNumberToObject(object, "total", (double)c->n_requests);
     cJSON_AddNumberToObject(object, "in_flight", (double)c->n_in_flight);
     cJSON_AddNumberToObject(object, "waiting", (double)c->n_waiting);
+    cJSON_AddNumberToObject(object, "at_door", (double)c->n_at_door);
     cJSON_AddNumberToObject(object, "answered_by_stable", (double)c->n_answered[ARM_STABLE]);
     cJSON_AddNumberToObject(object, "answered_by_baseline", (double)c->n_answered[ARM_BASELINE]);
     cJSON_AddNumberToObject(object, "answered_by_canary", (double)c->n_answered[ARM_CANARY]);
     cJSON_AddNumberToObject(object, "failed", (double)c->n_failed);
+    cJSON_AddNumberToObject(object, "forced", (double)c->n_forced);
+    cJSON_AddNumberToObject(object, "stalled", (double)c->n_stalled);
     cJSON_AddNumberToObject(object, "retried", (double)c->n_retried);
     cJSON_AddNumberToObject(object, "fallbacks", (double)c->n_fallbacks);
     cJSON_AddNumberToObject(object, "poison", (double)c->n_poison);

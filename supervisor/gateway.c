@@ -1,39 +1,36 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * See gateway.h. evhttp runs one request of a connection at a time, so a
- * connection's close callback is its present exchange's.
+ * See gateway.h. evhttp runs one request of a connection at a time, so what
+ * becomes of a connection concerns one exchange.
  */
 #include "supervisor/gateway.h"
 
+#include <assert.h>
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/queue.h>
-#include <sys/socket.h>
 #include <sysexits.h>
+#include <time.h>
 
 #include <event2/buffer.h>
-#include <event2/bufferevent.h>
-#include <event2/event.h>
 #include <event2/http.h>
-#include <event2/listener.h>
-#include <event2/util.h>
 
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/rng.h"
 #include "supervisor/gate.h"
+#include "supervisor/plain_request.h"
+#include "supervisor/port.h"
 #include "supervisor/problems.h"
 
-#define MAX_TABLES             8
-#define ACCEPT_PAUSE_US        100000
-#define ACCEPT_ERRORS_PER_LINE 100 /* so a line in ten seconds */
-#define ID_SIZE                72  /* of a request id: 64 characters at most */
-#define MAX_ID                 64
-#define RETRY_AFTER_SECONDS    "1"
+#define MAX_TABLES          8
+#define ID_SIZE             72 /* of a request id: 64 characters at most */
+#define MAX_ID              64
+#define RETRY_AFTER_SECONDS "1"
+#define EXPRESS_HEAD_SIZE   512 /* fits what handlers of express routes set */
 
 struct route_table {
     const struct route *routes;
@@ -42,32 +39,32 @@ struct route_table {
 };
 
 struct gateway {
-    SLIST_ENTRY(gateway) next;
-    struct evhttp *http;
-    struct evconnlistener *listener; /* of socket */
-    struct event *on_resume;
-    struct evhttp_bound_socket *socket;
+    struct port *port;
     struct gateway_options options;
     struct route_table tables[MAX_TABLES];
     size_t n_tables;
+    const struct route *express; /* or NULL */
+    void *express_arg;
     struct rng rng;
     size_t n_pending;
     int64_t last_request_ns;
-    uint64_t n_accept_errors;
     bool draining;
+    time_t date_second; /* that date is about */
+    char date[32];
 };
-
-/* libevent tells an error at accept to nobody but the listener: this is how the
- * listener's gateway is found. */
-static SLIST_HEAD(gateway_list, gateway) gateways = SLIST_HEAD_INITIALIZER(gateways);
 
 struct exchange {
     struct gateway *gateway;
-    struct evhttp_request *request; /* NULL: the client has gone */
+    struct conn *conn;              /* NULL: the client has gone */
+    struct evhttp_request *request; /* likewise; NULL as well on the express lane */
+    bool is_express;
     const char *body;
     size_t body_size;
     char *path;
     char id[ID_SIZE];
+    size_t head_size; /* on the express lane: fields of the answer */
+    char head[EXPRESS_HEAD_SIZE];
+    char express_body[]; /* with a NUL behind it */
 };
 
 static const struct {
@@ -89,25 +86,30 @@ static const char *method_name(struct evhttp_request *request)
 
 /* --- One exchange -----------------------------------------------------------*/
 
-static bool is_request_id(const char *text)
+static bool is_request_id(const char *text, size_t n)
 {
-    size_t n = strlen(text);
     if (n == 0 || n > MAX_ID)
         return false;
-    for (const char *p = text; *p != '\0'; p++)
-        if (!isalnum((unsigned char)*p) && strchr("._-", *p) == NULL)
+    for (size_t i = 0; i < n; i++)
+        if (!isalnum((unsigned char)text[i]) && (text[i] == '\0' || strchr("._-", text[i]) == NULL))
             return false;
     return true;
 }
 
-static void choose_id(struct exchange *x)
+/* The client's own, if it has a good one (NULL: it has none), else a fresh one. */
+static void choose_id(struct exchange *x, const char *theirs, size_t n)
 {
-    const char *theirs = exchange_header(x, "X-Request-ID");
-    if (theirs != NULL && is_request_id(theirs))
-        snprintf(x->id, sizeof x->id, "%s", theirs);
-    else
-        snprintf(x->id, sizeof x->id, "req_%016llx",
-                 (unsigned long long)rng_next(&x->gateway->rng));
+    static const char hex[] = "0123456789abcdef";
+    if (theirs != NULL && is_request_id(theirs, n)) {
+        memcpy(x->id, theirs, n);
+        x->id[n] = '\0';
+        return;
+    }
+    uint64_t number = rng_next(&x->gateway->rng);
+    memcpy(x->id, "req_", 4);
+    for (int i = 0; i < 16; i++)
+        x->id[4 + i] = hex[number >> (60 - 4 * i) & 15];
+    x->id[20] = '\0';
 }
 
 /* The path as it was sent, without the query; of an absolute URI its path. */
@@ -124,12 +126,19 @@ static char *copy_path(struct evhttp_request *request)
     return strndup(uri, strcspn(uri, "?"));
 }
 
-static void on_connection_closed(struct evhttp_connection *connection, void *arg)
+static void on_gone(void *arg)
 {
     struct exchange *x = arg;
-    (void)connection;
     x->request = NULL;
+    x->conn = NULL;
     x->body = NULL;
+}
+
+static void exchange_begin(struct exchange *x)
+{
+    conn_begin(x->conn, on_gone, x);
+    x->gateway->n_pending++;
+    x->gateway->last_request_ns = clock_mono_ns();
 }
 
 static struct exchange *exchange_new(struct gateway *g, struct evhttp_request *request)
@@ -137,13 +146,28 @@ static struct exchange *exchange_new(struct gateway *g, struct evhttp_request *r
     struct exchange *x = mem_alloc(sizeof *x);
     struct evbuffer *input = evhttp_request_get_input_buffer(request);
     *x = (struct exchange){.gateway = g, .request = request, .path = copy_path(request)};
-    choose_id(x);
+    x->conn = conns_find(port_conns(g->port), request);
+    const char *id = exchange_header(x, "X-Request-ID");
+    choose_id(x, id, id != NULL ? strlen(id) : 0);
     x->body_size = evbuffer_get_length(input);
     evbuffer_add(input, "", 1); /* the NUL behind the body */
     x->body = (const char *)evbuffer_pullup(input, -1);
-    evhttp_connection_set_closecb(evhttp_request_get_connection(request), on_connection_closed, x);
-    g->n_pending++;
-    g->last_request_ns = clock_mono_ns();
+    exchange_begin(x);
+    return x;
+}
+
+static struct exchange *exchange_new_express(struct gateway *g, struct conn *c,
+                                             const struct plain_request *r)
+{
+    struct exchange *x = mem_alloc(sizeof *x + r->body_size + 1);
+    x->gateway = g;
+    x->conn = c;
+    x->is_express = true;
+    x->path = strndup(r->path, r->path_size);
+    x->body = memcpy(x->express_body, r->body, r->body_size);
+    x->body_size = r->body_size;
+    choose_id(x, r->id, r->id_size);
+    exchange_begin(x);
     return x;
 }
 
@@ -178,25 +202,66 @@ const char *exchange_path(const struct exchange *x)
     return x->path;
 }
 
+static void add_express_field(struct exchange *x, const char *name, const char *value)
+{
+    size_t n_name = strlen(name), n_value = strlen(value);
+    assert(x->head_size + n_name + n_value + 4 <= sizeof x->head);
+    char *at = x->head + x->head_size;
+    at = mempcpy(at, name, n_name);
+    at = mempcpy(at, ": ", 2);
+    at = mempcpy(at, value, n_value);
+    at = mempcpy(at, "\r\n", 2);
+    x->head_size = (size_t)(at - x->head);
+}
+
 void exchange_set_header(struct exchange *x, const char *name, const char *value)
 {
-    if (x->request != NULL)
+    if (x->is_express)
+        add_express_field(x, name, value);
+    else if (x->request != NULL)
         evhttp_add_header(evhttp_request_get_output_headers(x->request), name, value);
 }
 
-void exchange_reply(struct exchange *x, int status, const char *content_type, const char *body,
-                    size_t n)
+/* As evhttp has it on every answer: of this second, formatted once in it. */
+static const char *date_now(struct gateway *g)
+{
+    struct timespec now;
+    struct tm tm;
+    clock_gettime(CLOCK_REALTIME_COARSE, &now);
+    if (now.tv_sec != g->date_second) {
+        g->date_second = now.tv_sec;
+        gmtime_r(&now.tv_sec, &tm);
+        strftime(g->date, sizeof g->date, "%a, %d %b %Y %H:%M:%S GMT", &tm);
+    }
+    return g->date;
+}
+
+/* One piece, sent at once. */
+static void reply_express(struct exchange *x, int status, const char *body, size_t n)
+{
+    char small[2048];
+    char line[64], length[24];
+    bool draining = x->gateway->draining;
+    struct conn *conn = x->conn;
+    snprintf(line, sizeof line, "HTTP/1.1 %d %s\r\n", status, status_reason(status));
+    snprintf(length, sizeof length, "%zu", n);
+    add_express_field(x, "Date", date_now(x->gateway));
+    add_express_field(x, "Content-Length", length);
+    size_t size = strlen(line) + x->head_size + 2 + n;
+    char *answer = size <= sizeof small ? small : mem_array(size, 1);
+    char *at = mempcpy(answer, line, strlen(line));
+    at = mempcpy(at, x->head, x->head_size);
+    at = mempcpy(at, "\r\n", 2);
+    memcpy(at, body, n);
+    exchange_free(x);
+    conn_express_answer(conn, answer, size, draining);
+    if (answer != small)
+        free(answer);
+}
+
+static void reply_by_evhttp(struct exchange *x, int status, const char *body, size_t n)
 {
     struct evhttp_request *request = x->request;
-    if (request == NULL) {
-        exchange_free(x);
-        return;
-    }
-    if (content_type != NULL)
-        exchange_set_header(x, "Content-Type", content_type);
-    exchange_set_header(x, "X-Request-ID", x->id);
-    if (x->gateway->draining)
-        exchange_set_header(x, "Connection", "close");
     enum evhttp_cmd_type method = evhttp_request_get_command(request);
     if (method == EVHTTP_REQ_HEAD || method == EVHTTP_REQ_CONNECT) { /* evhttp says none */
         char length[24];
@@ -206,9 +271,28 @@ void exchange_reply(struct exchange *x, int status, const char *content_type, co
     if (method == EVHTTP_REQ_HEAD)
         n = 0;
     evbuffer_add(evhttp_request_get_output_buffer(request), body, n);
-    evhttp_connection_set_closecb(evhttp_request_get_connection(request), NULL, NULL);
+    /* evhttp never closes after a CONNECT, whatever the answer says. */
+    conn_answer(x->conn, request, method == EVHTTP_REQ_CONNECT);
     exchange_free(x);
     evhttp_send_reply(request, status, status_reason(status), NULL);
+}
+
+void exchange_reply(struct exchange *x, int status, const char *content_type, const char *body,
+                    size_t n)
+{
+    if (x->conn == NULL) {
+        exchange_free(x);
+        return;
+    }
+    if (content_type != NULL)
+        exchange_set_header(x, "Content-Type", content_type);
+    exchange_set_header(x, "X-Request-ID", x->id);
+    if (x->gateway->draining)
+        exchange_set_header(x, "Connection", "close");
+    if (x->is_express)
+        reply_express(x, status, body, n);
+    else
+        reply_by_evhttp(x, status, body, n);
 }
 
 void exchange_reply_json(struct exchange *x, int status, cJSON *root)
@@ -334,21 +418,13 @@ static void dispatch(struct gateway *g, struct exchange *x)
     }
 }
 
-/* evhttp never closes after a CONNECT, whatever the answer says. */
-static void hang_up(struct evhttp_request *request, void *arg)
-{
-    (void)arg;
-    struct evhttp_connection *connection = evhttp_request_get_connection(request);
-    shutdown(bufferevent_getfd(evhttp_connection_get_bufferevent(connection)), SHUT_RDWR);
-}
-
 static void on_request(struct evhttp_request *request, void *arg)
 {
     struct gateway *g = arg;
     struct err e = {0};
     struct exchange *x = exchange_new(g, request);
     enum evhttp_cmd_type method = evhttp_request_get_command(request);
-    if (gate_check(request, &e) < 0) {
+    if (gate_check(request, conn_head_had_nul(x->conn), &e) < 0) {
         exchange_set_header(x, "Connection", "close");
         exchange_reply_problem(x, &e);
         return;
@@ -356,38 +432,19 @@ static void on_request(struct evhttp_request *request, void *arg)
     /* Bytes may follow that nobody announced: they must not become a request. */
     if (method != EVHTTP_REQ_GET && method != EVHTTP_REQ_HEAD && !gate_has_body_length(request))
         exchange_set_header(x, "Connection", "close");
-    if (method == EVHTTP_REQ_CONNECT)
-        evhttp_request_set_on_complete_cb(request, hang_up, NULL);
     dispatch(g, x);
 }
 
-/* --- Accepting --------------------------------------------------------------*/
-
-/* Out of descriptors, most likely: the connection waits in the backlog, and the
- * loop, which would be told of it at once and again, waits as well. */
-static void on_accept_error(struct evconnlistener *listener, void *arg)
-{
-    const struct timeval pause = {.tv_usec = ACCEPT_PAUSE_US};
-    int error = EVUTIL_SOCKET_ERROR();
-    struct gateway *g;
-    (void)arg;
-    SLIST_FOREACH(g, &gateways, next) {
-        if (g->listener != listener || evtimer_pending(g->on_resume, NULL))
-            continue;
-        if (g->n_accept_errors++ % ACCEPT_ERRORS_PER_LINE == 0)
-            log_error("no connection can be accepted: %s; trying again every %d ms",
-                      evutil_socket_error_to_string(error), ACCEPT_PAUSE_US / 1000);
-        evconnlistener_disable(listener);
-        evtimer_add(g->on_resume, &pause);
-    }
-}
-
-static void on_resume(evutil_socket_t fd, short what, void *arg)
+static bool on_express(void *arg, struct conn *c, const struct plain_request *r)
 {
     struct gateway *g = arg;
-    (void)fd, (void)what;
-    if (g->listener != NULL)
-        evconnlistener_enable(g->listener);
+    const struct route *route = g->express;
+    if (route == NULL || g->draining || strlen(route->path) != r->path_size ||
+        memcmp(route->path, r->path, r->path_size) != 0 ||
+        r->body_size > (size_t)g->options.max_body_bytes)
+        return false;
+    route->handle(g->express_arg, exchange_new_express(g, c, r));
+    return true;
 }
 
 /* --- For the owner ----------------------------------------------------------*/
@@ -395,22 +452,14 @@ static void on_resume(evutil_socket_t fd, short what, void *arg)
 struct gateway *gateway_new(struct event_base *base, const struct gateway_options *options)
 {
     struct gateway *g = mem_alloc(sizeof *g);
+    const struct port_options port = {.max_body_bytes = options->max_body_bytes,
+                                      .limits = options->limits,
+                                      .on_request = on_request,
+                                      .arg = g};
     g->options = *options;
     rng_seed_from_system(&g->rng);
-    g->http = evhttp_new(base);
-    if (g->http == NULL)
-        fatal(EX_SOFTWARE, "evhttp_new failed");
-    evhttp_set_allowed_methods(g->http, EVHTTP_REQ_GET | EVHTTP_REQ_POST | EVHTTP_REQ_HEAD |
-                                            EVHTTP_REQ_PUT | EVHTTP_REQ_DELETE |
-                                            EVHTTP_REQ_OPTIONS | EVHTTP_REQ_TRACE |
-                                            EVHTTP_REQ_CONNECT | EVHTTP_REQ_PATCH);
-    evhttp_set_default_content_type(g->http, NULL);
-    evhttp_set_max_headers_size(g->http, GATEWAY_MAX_HEADER_BYTES);
-    evhttp_set_max_body_size(g->http, options->max_body_bytes);
-    evhttp_set_timeout(g->http, GATEWAY_IDLE_SECONDS);
-    evhttp_set_gencb(g->http, on_request, g);
-    g->on_resume = evtimer_new(base, on_resume, g);
-    SLIST_INSERT_HEAD(&gateways, g, next);
+    g->port = port_new(base, &port);
+    conns_set_express(port_conns(g->port), on_express, g);
     return g;
 }
 
@@ -418,9 +467,7 @@ void gateway_free(struct gateway **g)
 {
     if (*g == NULL)
         return;
-    SLIST_REMOVE(&gateways, *g, gateway, next);
-    event_free((*g)->on_resume);
-    evhttp_free((*g)->http);
+    port_free(&(*g)->port);
     free(*g);
     *g = NULL;
 }
@@ -432,28 +479,36 @@ void gateway_add_routes(struct gateway *g, const struct route *routes, size_t n,
     g->tables[g->n_tables++] = (struct route_table){.routes = routes, .n = n, .arg = arg};
 }
 
+void gateway_set_express(struct gateway *g, const struct route *route, void *arg)
+{
+    g->express = route;
+    g->express_arg = arg;
+}
+
 int gateway_accept(struct gateway *g, int fd, struct err *e)
 {
-    g->socket = evhttp_accept_socket_with_handle(g->http, fd);
-    if (g->socket == NULL)
-        return err_set_errno(e, "cannot-listen", "evhttp does not accept the socket");
-    g->listener = evhttp_bound_socket_get_listener(g->socket);
-    evconnlistener_set_error_cb(g->listener, on_accept_error);
-    return 0;
+    return port_accept(g->port, fd, e);
+}
+
+void gateway_set_limits(struct gateway *g, const struct conns_limits *limits)
+{
+    conns_set_limits(port_conns(g->port), limits);
 }
 
 void gateway_drain(struct gateway *g)
 {
     g->draining = true;
-    if (g->socket != NULL)
-        evhttp_del_accept_socket(g->http, g->socket);
-    g->socket = NULL;
-    g->listener = NULL;
+    port_stop(g->port);
 }
 
 size_t gateway_n_pending(const struct gateway *g)
 {
     return g->n_pending;
+}
+
+size_t gateway_n_connections(const struct gateway *g)
+{
+    return conns_n(port_conns(g->port));
 }
 
 int64_t gateway_last_request_ns(const struct gateway *g)

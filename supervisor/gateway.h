@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * HTTP: evhttp, the gate, the table of routes, and one exchange per request
+ * HTTP: the port, the gate, the table of routes, and one exchange per request
  * that is answered exactly once, sooner or later, whether or not the client is
  * still there.
  */
@@ -14,14 +14,13 @@
 #include <cjson/cJSON.h>
 
 #include "common/err.h"
+#include "supervisor/conns.h"
 
 struct event_base;
 struct exchange;
 struct gateway;
 
-#define GATEWAY_MAX_HEADER_BYTES 16384
-#define GATEWAY_MAX_ADMIN_BYTES  16384
-#define GATEWAY_IDLE_SECONDS     10
+#define GATEWAY_MAX_ADMIN_BYTES 16384
 
 struct route {
     const char *method; /* "GET" (answers HEAD too) or "POST" */
@@ -33,6 +32,7 @@ struct route {
 struct gateway_options {
     int64_t max_body_bytes;
     bool admin_open; /* admin routes are served */
+    struct conns_limits limits;
 };
 
 struct gateway *gateway_new(struct event_base *base, const struct gateway_options *options);
@@ -41,12 +41,20 @@ void gateway_free(struct gateway **g); /* drops what is still open */
 /* routes: borrowed for ever; arg goes to their handlers. At most 8 tables. */
 void gateway_add_routes(struct gateway *g, const struct route *routes, size_t n, void *arg);
 
+/* Plain requests (plain_request.h) for this POST route pass evhttp by. The route is
+ * one of those that were added, with the same arg. */
+void gateway_set_express(struct gateway *g, const struct route *route, void *arg);
+
 /* Begins to accept from a listening socket, which becomes the gateway's. */
 int gateway_accept(struct gateway *g, int fd, struct err *e);
 
+/* Of connections, from now on. */
+void gateway_set_limits(struct gateway *g, const struct conns_limits *limits);
+
 /* Accepts no more connections; answers say Connection: close from now on. */
 void gateway_drain(struct gateway *g);
-size_t gateway_n_pending(const struct gateway *g);        /* exchanges not yet answered */
+size_t gateway_n_pending(const struct gateway *g); /* exchanges not yet answered */
+size_t gateway_n_connections(const struct gateway *g);
 int64_t gateway_last_request_ns(const struct gateway *g); /* monotonic; 0: none yet */
 
 /* The body: n bytes and a NUL behind them; valid until the answer. */

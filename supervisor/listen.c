@@ -19,7 +19,9 @@
 #include "common/log.h"
 #include "common/mem.h"
 
-#define BACKLOG 1024
+#define BACKLOG     1024
+#define OWN_FILES   768UL /* up to 64 workers in each of four roles, and files in between */
+#define LEAST_SHARE 2     /* of few descriptors connections have half */
 
 static int resolve(const char *address, struct addrinfo **list, struct err *e)
 {
@@ -61,6 +63,21 @@ void listen_raise_descriptor_limit(void)
     limit.rlim_cur = limit.rlim_max;
     if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
         log_warn("the limit of open files stays as it is: %s", strerror(errno));
+}
+
+size_t listen_max_connections(int64_t wanted)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY)
+        return (size_t)wanted;
+    size_t n = (size_t)limit.rlim_cur;
+    size_t most = n > LEAST_SHARE * OWN_FILES ? n - OWN_FILES : n / LEAST_SHARE;
+    if ((size_t)wanted <= most)
+        return (size_t)wanted;
+    log_warn("max_connections: %zu instead of %lld; the limit of open files (LimitNOFILE, "
+             "ulimit -n) is %zu",
+             most, (long long)wanted, n);
+    return most;
 }
 
 int listen_on(const char *address, struct err *e)

@@ -6,6 +6,8 @@
 #define CANARYD_LISTEN_H
 
 #include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 #include "common/err.h"
 
@@ -14,6 +16,10 @@
 /* A connection is a descriptor: as many as this process may have. Programs that it
  * starts inherit the limit. */
 void listen_raise_descriptor_limit(void);
+
+/* As many connections as were wanted, or as this process has descriptors for beside
+ * its own files and workers. */
+size_t listen_max_connections(int64_t wanted);
 
 /* Binds "address:port" (a name, an IPv4 address or [an IPv6 address]) and
  * listens: connections queue up until somebody accepts. A descriptor, or -1 with

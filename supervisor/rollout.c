@@ -203,7 +203,7 @@ void rollout_on_verdict(struct rollout *r)
     cJSON *fields = rollout_note_model(rollout_canary_model(r));
     cJSON_AddItemToObject(fields, "health", judge_health(r->rooms.judge));
     journal_add(r->rooms.journal, "alert", fields);
-    log_warn("alert: the canary is significantly slower; auto_rollback is off");
+    log_warn("alert: the canary is significantly worse; auto_rollback is off");
 }
 
 /* --- For the owner ----------------------------------------------------------*/

@@ -113,7 +113,7 @@ typedef void promoted(void *arg, const struct promotion *p, const struct err *wh
 
 /* 0: done will be called, never from inside this call, once the new state is on
  * disk. -1 with err: "no-canary", "canary-loading", "canary-not-ready",
- * "alert-stands", "canary-failing", "promotion-pending". */
+ * "alert-stands", "promotion-pending". */
 int rollout_promote(struct rollout *r, bool force, promoted *done, void *arg, struct err *e);
 
 /* 0, with *by the name of who had rolled it back before, or NULL; -1 with err

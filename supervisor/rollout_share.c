@@ -8,6 +8,7 @@
 #include "judge/urn.h"
 #include "supervisor/fleet.h"
 #include "supervisor/journal.h"
+#include "supervisor/judge.h"
 #include "supervisor/rollout_private.h"
 #include "supervisor/router.h"
 #include "supervisor/settings.h"
@@ -37,6 +38,8 @@ void rollout_set_share(struct rollout *r, double percent)
     struct fleet *f = r->rooms.fleet;
     bool wanted = wants_baseline(r, percent);
     r->percent = percent;
+    if (percent > 0)
+        judge_open_share(r->rooms.judge, wanted ? ARM_BASELINE : ARM_STABLE, clock_mono_ns());
     router_set_share(r->rooms.router, percent, wanted);
     if (!wanted)
         fleet_retire(f, ROLE_BASELINE);

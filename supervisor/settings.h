@@ -26,8 +26,19 @@ struct settings {
     int64_t min_samples;
     double alpha;
     bool baseline;
+    double block_ms;
     double margin_ms;
     double margin_ratio;
+    double service_block_ms;
+    double service_margin_ms;
+    double service_margin_ratio;
+    double mean_part;
+    double service_mean_part;
+    double tail_part;
+    double service_tail_part;
+    double errors_part;
+    char *observe_only;
+    double promotion_margin;
     bool auto_rollback;
     double slowdown_ms;
     int64_t warmup_requests;
@@ -40,12 +51,18 @@ struct settings {
     int64_t crash_limit;
     int64_t max_in_flight;
     int64_t max_body_bytes;
+    int64_t max_connections;
+    int64_t header_timeout_ms;
+    int64_t body_timeout_ms;
+    int64_t write_timeout_ms;
+    int64_t idle_timeout_ms;
     int64_t max_model_bytes;
     char *python;
     char *worker_program;
     char *exporter_program;
     char *state_dir;
     char *runtime_dir;
+    char *sample_log;
     char *log_level;
 };
 

@@ -21,6 +21,7 @@
 
 #define FIRST_FD    3
 #define EXEC_FAILED 127
+#define MAX_FDS     256 /* of a child: a worker needs five, the exporter some dozens */
 
 /* waitid's id type for a pidfd; newer than glibc 2.35's headers in some places. */
 #ifndef P_PIDFD
@@ -82,6 +83,13 @@ static bool confine(pid_t supervisor)
     return getppid() == supervisor; /* it may have died before the prctl */
 }
 
+/* Last of all: our own descriptors may have higher numbers. */
+static bool limit_fds(void)
+{
+    const struct rlimit few = {MAX_FDS, MAX_FDS};
+    return setrlimit(RLIMIT_NOFILE, &few) == 0;
+}
+
 static void become(const struct spawn_request *r, pid_t supervisor)
 {
     /* execve's prototype is older than const. */
@@ -90,7 +98,7 @@ static void become(const struct spawn_request *r, pid_t supervisor)
         char *const *out;
     } argv = {.in = r->argv}, environment = {.in = child_environment};
     reset_signals();
-    if (confine(supervisor) && place_standard_fds(r->output_fd) && place_fds(r))
+    if (confine(supervisor) && place_standard_fds(r->output_fd) && place_fds(r) && limit_fds())
         execve(r->argv[0], argv.out, environment.out);
     _exit(EXEC_FAILED);
 }
@@ -124,7 +132,10 @@ void spawn_kill(const struct spawned *child)
 int spawn_reap(int pidfd, char *how, size_t size)
 {
     siginfo_t info = {0};
-    if (waitid(P_PIDFD, (id_t)pidfd, &info, WEXITED | WNOHANG) < 0 || info.si_pid == 0)
+    if (waitid(P_PIDFD, (id_t)pidfd, &info, WEXITED | WNOHANG | WNOWAIT) < 0 || info.si_pid == 0)
+        return -1;
+    kill(-info.si_pid, SIGKILL); /* what it leaves behind; after the wait the number is free */
+    if (waitid(P_PIDFD, (id_t)pidfd, &info, WEXITED | WNOHANG) < 0)
         return -1;
     if (info.si_code == CLD_EXITED)
         snprintf(how, size, "exit status %d%s", info.si_status,

@@ -27,7 +27,9 @@ struct spawned {
 
 /* 0, or -1 with err ("spawn-failed"). A program that cannot be executed shows
  * as exit status 127. The child dies with the supervisor (PR_SET_PDEATHSIG),
- * leads a process group, dumps no core and gains no privileges. */
+ * leads a process group, has at most 256 descriptors, dumps no core and gains no
+ * privileges. How many processes it makes is not bounded here: RLIMIT_NPROC counts
+ * those of the user, not its own, and does not bind root. */
 int spawn(const struct spawn_request *request, struct spawned *child, struct err *e);
 
 /* SIGKILL through the pidfd, and to the process group that the child leads: its
@@ -35,8 +37,9 @@ int spawn(const struct spawn_request *request, struct spawned *child, struct err
  * have been reaped yet, so neither number can be another's. */
 void spawn_kill(const struct spawned *child);
 
-/* Reaps the child behind a pidfd that has become readable. Writes "exit status
- * 3" or "signal 9 (Killed)". 0, or -1 while it is still running. */
+/* Reaps the child behind a pidfd that has become readable, and kills those of its
+ * group that it leaves behind. Writes "exit status 3" or "signal 9 (Killed)". 0, or
+ * -1 while it is still running. */
 int spawn_reap(int pidfd, char *how, size_t size);
 
 /* The directory of the running program, so that its companions are found

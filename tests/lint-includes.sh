@@ -17,8 +17,10 @@ allowed_of() { # folder -> the folders it may include
 
 # The supervisor's rooms, bottom to top; a room may include those of lines above its own.
 rooms="
-chores gate line listen modelref notify problems quarantine settings spawn words
-channel cli exporter gateway hello journal places state
+chores features gate line listen modelref notify plain_request problems quarantine settings spawn turn words
+conns
+port
+channel cli exporter gateway hello journal places sample_log state
 judge loader proc store
 seat
 fleet

@@ -16,17 +16,15 @@
 
 #include <cmocka.h>
 
-#include "common/clock.h"
 #include "common/jsonx.h"
 #include "common/mem.h"
 #include "tests/support/answer.h"
 #include "tests/support/server.h"
 #include "tests/support/workdir.h"
 
-#define CASES      "tests/data/raw_requests.json"
-#define SLOW_MS    25000
-#define DRIPPED_MS 20000
-#define LAST       "GET /livez HTTP/1.1\r\nHost: x\r\nX-Request-ID: last\r\n\r\n"
+#define CASES   "tests/data/raw_requests.json"
+#define SLOW_MS 25000
+#define LAST    "GET /livez HTTP/1.1\r\nHost: x\r\nX-Request-ID: last\r\n\r\n"
 
 static cJSON *cases;
 
@@ -199,7 +197,8 @@ static void test_replay(void **state)
 static void test_silent_connections(void **state)
 {
     (void)state;
-    struct server *s = server_start(NULL);
+    static const char *const impatient[] = {"--header-timeout-ms=500", NULL};
+    struct server *s = server_start(impatient);
     struct waiting {
         const cJSON *one;
         struct http *http;
@@ -225,55 +224,6 @@ static void test_silent_connections(void **state)
         http_close(&waiting[i].http);
     }
     assert_int_equal(n_complaints, 0);
-    server_predict(s);
-    server_stop(s);
-}
-
-/* Sends head, then drip again and again, until the server has had enough: it
- * closes, or answers first with 408. */
-static void drip_until_closed(struct server *s, const char *head, const char *drip)
-{
-    struct http *h = open_to(s);
-    struct http_answer a = {0};
-    struct err e = {0};
-    int64_t deadline = clock_mono_ns() + DRIPPED_MS * NS_PER_MS;
-    http_send(h, head, strlen(head), &e);
-    while (http_is_idle(h)) {
-        if (clock_mono_ns() > deadline)
-            fail_msg("still fed after %d ms: %s", DRIPPED_MS, head);
-        http_send(h, drip, strlen(drip), &e);
-        workdir_sleep_ms(100);
-    }
-    int rc = next_answer(h, false, &a, &e);
-    if (rc < 0 || (rc == 1 && a.status != 408))
-        fail_msg("%s: %s", head, rc < 0 ? e.text : a.head);
-    http_answer_clear(&a);
-    http_close(&h);
-}
-
-/* evhttp's timeout is an idle timer: a request has no deadline of its own yet. */
-static void skip_without_request_deadline(void)
-{
-    print_message("SKIP canaryd has no deadline for slow senders yet\n");
-    skip();
-}
-
-static void test_slow_headers(void **state)
-{
-    (void)state;
-    skip_without_request_deadline();
-    struct server *s = server_start(NULL);
-    drip_until_closed(s, "GET /livez HTTP/1.1\r\nHost: x\r\n", "X-A: 1\r\n");
-    server_predict(s);
-    server_stop(s);
-}
-
-static void test_slow_body(void **state)
-{
-    (void)state;
-    skip_without_request_deadline();
-    struct server *s = server_start(NULL);
-    drip_until_closed(s, "POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 9999\r\n\r\n", "1");
     server_predict(s);
     server_stop(s);
 }
@@ -325,8 +275,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         SERVER_TEST(test_replay),
         SERVER_TEST(test_long_heads),
-        SERVER_TEST(test_slow_headers),
-        SERVER_TEST(test_slow_body),
         SERVER_TEST(test_silent_connections),
     };
     return cmocka_run_group_tests_name("hostile_http", tests, read_cases, free_cases);

@@ -81,7 +81,7 @@ static struct {
     double share;
     bool baseline_drawn;
     bool judging, fired;
-    bool failing;                 /* the canary has answered nothing but FAULT */
+    enum arm reference;           /* of the share that is open */
     struct save saves[MAX_SAVES]; /* a queue */
     unsigned first_save, n_saves;
     struct save disk;
@@ -192,12 +192,6 @@ void fleet_set_delay(struct fleet *f, enum role role, double ms)
     check(role == ROLE_CANARY && ms >= 0);
 }
 
-struct proc_counts fleet_counts(const struct fleet *f, enum role role)
-{
-    (void)f, (void)role;
-    return (struct proc_counts){.n[CALL_FAULT] = x.failing};
-}
-
 struct modelref *proc_model(const struct proc *p)
 {
     return x.slots[p->role].model;
@@ -228,12 +222,20 @@ void router_wake(struct router *r)
     (void)r;
 }
 
-void judge_begin(struct judge *j, uint64_t deployment)
+void judge_begin(struct judge *j, uint64_t deployment, int64_t now_ns)
 {
     (void)j;
-    check(deployment != 0);
+    check(deployment != 0 && now_ns > 0);
     x.judging = true;
+    x.reference = N_ARMS;
     x.fired = false;
+}
+
+void judge_open_share(struct judge *j, enum arm reference, int64_t now_ns)
+{
+    (void)j;
+    check(x.judging && now_ns > 0);
+    x.reference = reference;
 }
 
 void judge_end(struct judge *j)
@@ -408,8 +410,8 @@ static void order_promotion(bool force)
 {
     struct err e = {0};
     struct order *o = new_order();
-    bool possible = has_canary() && !has_candidate() && x.slots[ROLE_CANARY].ready &&
-                    (force || (!x.fired && !x.failing));
+    bool possible =
+        has_canary() && !has_candidate() && x.slots[ROLE_CANARY].ready && (force || !x.fired);
     o->accepted = rollout_promote(x.rollout, force, on_promoted, o, &e) == 0;
     o->inside = false;
     check(o->n_done == 0);
@@ -569,11 +571,6 @@ static void verdict(void)
     check(has_canary() == !x.settings->auto_rollback);
 }
 
-static void canary_fails(void)
-{
-    x.failing = has_canary();
-}
-
 static void save_ends(void)
 {
     if (x.n_saves > 0)
@@ -603,7 +600,6 @@ static const struct {
     {"baseline up", 6, baseline_up},
     {"canary gives up", 3, canary_gives_up},
     {"verdict", 5, verdict},
-    {"canary fails", 2, canary_fails},
     {"save ends", 30, save_ends},
     {"stop", 1, stop},
 };
@@ -615,6 +611,7 @@ static void check_baseline(void)
     const struct modelref *baseline = x.slots[ROLE_BASELINE].model;
     bool wanted = x.settings->baseline && x.share > 0 && x.share < 50;
     check((baseline != NULL) == wanted && x.baseline_drawn == wanted);
+    check(!has_canary() || x.reference == (wanted ? ARM_BASELINE : ARM_STABLE));
     check(!wanted || baseline == x.slots[ROLE_STABLE].model);
     const struct modelref *next = x.slots[ROLE_NEXT_BASELINE].model;
     check(next == NULL || x.slots[ROLE_CANDIDATE].model != NULL);
@@ -650,7 +647,6 @@ static void note_new_canary(const struct modelref *before)
     if (now == NULL || now == before)
         return;
     x.rolled_back_by = NULL;
-    x.failing = false;
     check(strcmp(x.disk.canary, now->name) == 0);
 }
 

@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "common/rng.h"
+#include "judge/health.h"
 #include "judge/rule.h"
 #include "tests/support/vectors.h"
 
@@ -426,6 +427,29 @@ static void test_names(void **state)
     assert_int_equal(rule_row_by_name("means", 5), N_RULE_ROWS);
 }
 
+/* Counts of many weeks, as programs read them: every digit. */
+static void test_report_beyond_32_bits(void **state)
+{
+    const struct rule_settings settings = bare();
+    const uint64_t many = (UINT64_C(1) << 32) + 5;
+    struct bench b = bench_of(&settings, 1);
+    struct health h = {.canary_active = true};
+    (void)state;
+    serve(&b, 4);
+    h.report = report_of(b.rule);
+    h.report.stable_version.n = many;
+    h.report.round_trip[ARM_CANARY].n = UINT64_C(999999999999999);
+    h.report.metrics[0].fired_at = many;
+    cJSON *root = health_to_json(&h);
+    char *text = cJSON_PrintUnformatted(root);
+    assert_non_null(strstr(text, "\"stable_sample_count\":4294967301,"));
+    assert_non_null(strstr(text, "\"canary_sample_count\":999999999999999,"));
+    assert_non_null(strstr(text, "\"fired_at\":4294967301"));
+    cJSON_free(text);
+    cJSON_Delete(root);
+    rule_free(&b.rule);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -444,6 +468,7 @@ int main(void)
         cmocka_unit_test(test_memory_at_any_block),
         cmocka_unit_test(test_memory_that_is_not_ours),
         cmocka_unit_test(test_names),
+        cmocka_unit_test(test_report_beyond_32_bits),
     };
     return cmocka_run_group_tests_name("rule", tests, NULL, NULL);
 }
