@@ -54,8 +54,10 @@ INTEGRATION_TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/integration/test
 # A program that the unit tests start as a worker; of the rest each takes what it names, and
 # so may take the place of what it does not want.
 EVIL_WORKER       := $(BUILD)/tests/support/evil_worker
-TEST_SUPPORT      := $(filter-out $(EVIL_WORKER).o,$(call objects,tests/support/*.c))
+TEST_SUPPORT      := $(filter-out $(EVIL_WORKER).o %/main.o,\
+                     $(call objects,tests/support/*.c tests/simulate/*.c))
 CHAOS             := $(BUILD)/tests/chaos/chaos
+SIMULATE          := $(BUILD)/tests/simulate/simulate
 
 .PHONY: all
 all: $(PROGRAMS) ## build the three programs (the default)
@@ -91,6 +93,10 @@ $(CHAOS): $(call objects,tests/chaos/*.c) $(BUILD)/tests/support.a $(BUILD)/test
 	$(call say,LD,$@)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
 
+$(SIMULATE): $(BUILD)/tests/simulate/main.o $(BUILD)/tests/support.a $(BUILD)/tests/all.a
+	$(call say,LD,$@)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
+
 # --- Using it -----------------------------------------------------------------
 
 .PHONY: deps run demo
@@ -108,7 +114,7 @@ demo: deps ## install, build, and play the whole workflow against a server of it
 
 # --- Testing it ---------------------------------------------------------------
 
-.PHONY: test check unit integration chaos overload lint format coverage
+.PHONY: test check unit integration chaos overload simulate lint format coverage
 test: ## install, build, and run every test
 	@etc/install-deps.sh build test $(if $(filter 1,$(PYTHON)),python)
 	@$(MAKE) --no-print-directory check
@@ -133,6 +139,14 @@ TIDY    := $(addprefix $(BUILD)/tidy/,$(addsuffix .ok,$(SOURCES)))
 
 overload: $(PROGRAMS) $(BUILD)/tests/bench/openloop ## goodput when twice the peak is offered
 	@tests/bench/overload.sh $(BUILD) $(ARGS)
+
+RUNS ?= 1000
+simulate: $(SIMULATE) ## false alarms and time to detect: RUNS=1000 SEED=1, ARGS='--only detection'
+	@$(SIMULATE) --runs $(RUNS) $(if $(SEED),--seed $(SEED)) --json $(BUILD)/simulate.json \
+	    --markdown $(BUILD)/simulate.md $(ARGS)
+	@if command -v python3 >/dev/null; then \
+	    python3 tests/simulate/plot.py $(BUILD)/simulate.json $(BUILD)/simulate.svg; fi
+	@echo "  also as $(BUILD)/simulate.md, .json and .svg"
 
 BENCH_TOOLS := $(addprefix $(BUILD)/tests/bench/,bare_evhttp raw_epoll model_server)
 $(BENCH_TOOLS): $(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o $(BUILD)/tests/all.a
