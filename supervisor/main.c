@@ -350,6 +350,8 @@ static void take_socket(struct canaryd *d)
 static void open_files(struct canaryd *d)
 {
     struct err e = {0};
+    if (places_check(d->places, &e) < 0)
+        fatal(EX_CONFIG, "%s", e.text);
     d->journal = journal_open(d->places->state_dir, d->chores, &e);
     if (d->journal == NULL || places_lock_runtime_dir(d->places, &e) < 0)
         fatal(exit_status_of(&e), "%s", e.text);
@@ -480,6 +482,10 @@ static void read_command_line(struct canaryd *d, int argc, char **argv)
         exit(EX_OK);
     }
     log_set_level((enum log_level)log_level_parse(d->settings->log_level));
+    if (dir_is_open_to_all(d->settings->model_dir))
+        log_warn("model_dir: anybody may write to %s; .joblib and .pkl models, which are programs, "
+                 "are refused from it",
+                 d->settings->model_dir);
 }
 
 int main(int argc, char **argv)
