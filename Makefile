@@ -54,7 +54,9 @@ INTEGRATION_TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/integration/test
 # A program that the unit tests start as a worker; of the rest each takes what it names, and
 # so may take the place of what it does not want.
 EVIL_WORKER       := $(BUILD)/tests/support/evil_worker
-TEST_SUPPORT      := $(filter-out $(EVIL_WORKER).o %/main.o,\
+# A library that a test preloads into canaryd.
+TRIPWIRE          := $(BUILD)/tests/support/tripwire.so
+TEST_SUPPORT      := $(filter-out $(EVIL_WORKER).o $(TRIPWIRE:.so=.o) %/main.o,\
                      $(call objects,tests/support/*.c tests/simulate/*.c))
 CHAOS             := $(BUILD)/tests/chaos/chaos
 SIMULATE          := $(BUILD)/tests/simulate/simulate
@@ -97,6 +99,11 @@ $(SIMULATE): $(BUILD)/tests/simulate/main.o $(BUILD)/tests/support.a $(BUILD)/te
 	$(call say,LD,$@)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
 
+$(TRIPWIRE): tests/support/tripwire.c tests/support/tripwire.h Makefile
+	$(call say,LD,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) $(filter-out -fPIE,$(CFLAGS)) -fPIC -shared -o $@ $<
+
 # --- Using it -----------------------------------------------------------------
 
 .PHONY: deps run demo
@@ -119,13 +126,13 @@ test: ## install, build, and run every test
 	@etc/install-deps.sh build test $(if $(filter 1,$(PYTHON)),python)
 	@$(MAKE) --no-print-directory check
 
-check: $(PROGRAMS) $(EVIL_WORKER) $(CHAOS) $(UNIT_TESTS) $(INTEGRATION_TESTS)
+check: $(PROGRAMS) $(EVIL_WORKER) $(TRIPWIRE) $(CHAOS) $(UNIT_TESTS) $(INTEGRATION_TESTS)
 	@CANARYD_BUILD=$(BUILD) tests/run.sh $(UNIT_TESTS) $(INTEGRATION_TESTS)
 
 unit: $(PROGRAMS) $(EVIL_WORKER) $(UNIT_TESTS) ## run the unit tests alone
 	@CANARYD_BUILD=$(BUILD) tests/run.sh $(UNIT_TESTS)
 
-integration: $(PROGRAMS) $(EVIL_WORKER) $(CHAOS) $(INTEGRATION_TESTS) ## run the integration tests alone
+integration: $(PROGRAMS) $(EVIL_WORKER) $(TRIPWIRE) $(CHAOS) $(INTEGRATION_TESTS) ## run the integration tests alone
 	@CANARYD_BUILD=$(BUILD) tests/run.sh $(INTEGRATION_TESTS)
 
 S ?= 60

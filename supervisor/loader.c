@@ -10,6 +10,7 @@
 #include <strings.h>
 #include <unistd.h>
 
+#include "common/fdio.h"
 #include "common/log.h"
 #include "common/mem.h"
 #include "supervisor/chores.h"
@@ -104,6 +105,18 @@ static void on_inexpressible(struct load *load, const struct err *why)
     finish(load, NULL);
 }
 
+/* To read a pickle is to run it: so not one that anybody may have put there. Asked
+ * at every deployment, as the directory may be mended meanwhile. */
+static int check_dir(struct load *load)
+{
+    if (!dir_is_open_to_all(load->model_dir))
+        return 0;
+    return err_set(&load->why, "unsafe-directory",
+                   "%s: anybody may write to model_dir; .joblib and .pkl models, which are "
+                   "programs, are refused from it",
+                   load->model->name);
+}
+
 static void on_exported(void *arg, int native_fd, const struct err *why)
 {
     struct load *load = arg;
@@ -155,7 +168,10 @@ static void on_opened(void *arg)
         load->model->served_fd = load->model->fd;
         finish(load, NULL);
     } else if (strcmp(extension, ".joblib") == 0 || strcmp(extension, ".pkl") == 0) {
-        start_export(load);
+        if (check_dir(load) < 0)
+            finish(load, &load->why);
+        else
+            start_export(load);
     } else {
         err_set(&load->why, "model-invalid",
                 "%s: the extension says what a model is; expected .json, .joblib or .pkl",

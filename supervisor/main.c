@@ -374,6 +374,8 @@ static int exit_status_of(const struct err *e)
 static void open_files(struct canaryd *d)
 {
     struct err e = {0};
+    if (places_check(d->places, &e) < 0)
+        fatal(EX_CONFIG, "%s", e.text);
     d->journal = journal_open(d->places->state_dir, d->chores, &e);
     if (d->journal == NULL || places_lock_runtime_dir(d->places, &e) < 0)
         fatal(exit_status_of(&e), "%s", e.text);
@@ -495,6 +497,10 @@ int main(int argc, char **argv)
     log_init("canaryd", LOG_LEVEL_INFO);
     d.settings = cli_begin(argc, argv, &d.cli);
     log_set_level((enum log_level)log_level_parse(d.settings->log_level));
+    if (dir_is_open_to_all(d.settings->model_dir))
+        log_warn("model_dir: anybody may write to %s; .joblib and .pkl models, which are programs, "
+                 "are refused from it",
+                 d.settings->model_dir);
     build(&d);
     rollout_start(d.rollout, d.saved);
     turn_run(d.turn);

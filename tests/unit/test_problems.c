@@ -67,6 +67,7 @@ static const struct {
     {422, "unknown-key"},
     {422, "model-invalid"},
     {422, "sha256-mismatch"},
+    {422, "unsafe-directory"},
     {422, "python-missing"},
     {502, "model-fault"},
     {502, "poison-request"},
