@@ -70,7 +70,8 @@ static const struct allowed for_worker[] = {
     ALWAYS(recvfrom), ALWAYS(sendto),
     {SCMP_SYS(prlimit64), 1, WHOLE, RLIMIT_CPU}, /* which it had for its start only */
 };
-static const struct allowed for_exporter[] = {
+static const struct allowed for_python[] = {
+    ALWAYS(recvfrom), ALWAYS(sendto), {SCMP_SYS(prlimit64), 1, WHOLE, RLIMIT_CPU},
     ALWAYS(readv), ALWAYS(writev), ALWAYS(dup), {SCMP_SYS(ioctl), 1, WHOLE, TCGETS}, /* isatty */
     {SCMP_SYS(fcntl), 1, WHOLE, F_GETFL}, {SCMP_SYS(fcntl), 1, WHOLE, F_GETFD},
     {SCMP_SYS(fcntl), 1, WHOLE, F_DUPFD_CLOEXEC},
@@ -88,7 +89,7 @@ static const struct list {
     size_t n;
 } lists[N_CAGE_POLICIES] = {
     [CAGE_WORKER] = LIST(for_worker),
-    [CAGE_EXPORTER] = LIST(for_exporter),
+    [CAGE_PYTHON] = LIST(for_python),
 };
 
 static int allow(scmp_filter_ctx filter, const struct allowed *a)

@@ -15,8 +15,8 @@
 #include "common/err.h"
 
 enum cage_policy {
-    CAGE_WORKER,   /* what canary-worker needs to read its model and serve */
-    CAGE_EXPORTER, /* what Python needs to unpickle a model and export it */
+    CAGE_WORKER, /* what canary-worker needs to read its model and serve */
+    CAGE_PYTHON, /* what Python needs to unpickle a model, and to export or serve it */
     N_CAGE_POLICIES
 };
 

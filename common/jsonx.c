@@ -475,14 +475,3 @@ void jsonx_clean_utf8(char *text)
         p += n > 0 ? n : 1;
     }
 }
-
-size_t jsonx_print_number(char text[JSONX_NUMBER_SIZE], double x)
-{
-    int n = 0;
-    for (int digits = 15; digits <= 17; digits++) {
-        n = snprintf(text, JSONX_NUMBER_SIZE, "%.*g", digits, x);
-        if (digits == 17 || strtod(text, NULL) == x)
-            break;
-    }
-    return (size_t)n;
-}

@@ -53,6 +53,11 @@ char *mem_strdup(const char *s)
     return checked(strdup(s), strlen(s) + 1, 1);
 }
 
+char *mem_strndup(const char *s, size_t n)
+{
+    return checked(strndup(s, n), n, 1);
+}
+
 char *mem_printf(const char *fmt, ...)
 {
     char *text = NULL;

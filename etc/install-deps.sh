@@ -2,7 +2,7 @@
 # Installs what building (and testing, linting, exporting .joblib models) needs
 # and is not there yet: Debian and Ubuntu, as root or through sudo. Elsewhere it
 # says what to install. Does nothing, quickly, when all is there.
-# usage: etc/install-deps.sh build|test|python|lint|machine ...
+# usage: etc/install-deps.sh build|test|python|lint|machine|bench ...
 set -eu
 
 packages_of() {
@@ -10,11 +10,13 @@ packages_of() {
     build) echo gcc libc6-dev make pkg-config libevent-dev libmsgpack-dev libcjson-dev \
         r-mathlib libmd-dev libseccomp-dev ;;
     test) echo libcmocka-dev procps ;;
-    python) echo python3 python3-sklearn python3-joblib ;;
+    python) echo python3 python3-sklearn python3-joblib python3-msgpack ;;
     lint) echo clang-format clang-tidy cppcheck ;;
     machine) echo systemd systemd-container ;; # for tests/integration/test_systemd
+    bench) echo wrk nginx-light haproxy python3-fastapi python3-uvicorn python3-uvloop \
+        python3-httptools ;;
     *)
-        echo "install-deps: unknown group '$1'; expected build, test, python, lint or machine" >&2
+        echo "install-deps: unknown group '$1'; expected build, test, python, lint, machine or bench" >&2
         exit 64
         ;;
     esac

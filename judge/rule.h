@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * The one door to the statistics: samples go in, a report with a verdict comes
- * out. The supervisor and canaryctl know rules by this header only, whatever
- * the test behind it is. A rule belongs to one deployment; the next gets a new
- * one. Nothing here acts on a verdict.
+ * The one door to the statistics: draws and the calls that came of them go in,
+ * a report with a verdict comes out. The supervisor and canaryctl know the
+ * judge's rows by this header only. A rule belongs to one deployment; the next
+ * gets a new one. Nothing here acts on a verdict, reads a clock or keeps time:
+ * times are ns on a clock of the caller's that never goes back.
  */
 #ifndef CANARYD_RULE_H
 #define CANARYD_RULE_H
@@ -12,91 +13,83 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "common/moments.h"
-#include "judge/welch.h"
-
-enum arm { ARM_STABLE, ARM_CANARY, N_ARMS };
-
-enum verdict {
-    VERDICT_NONE,     /* an arm has fewer than two samples: nothing can be said */
-    VERDICT_CONTINUE, /* nothing speaks against the canary, or not enough yet */
-    VERDICT_ROLLBACK, /* the canary is worse */
-    N_VERDICTS
-};
-
-struct rule_settings {
-    double alpha;         /* above 0, below 1: chance of rolling back an equal canary */
-    uint64_t min_samples; /* in each arm before a rollback; below 2 counts as 2 */
-    struct welch_margin margin;
-};
-
-/* One guarded metric: evidence against the canary, and how much of it fires. */
-struct rule_metric {
-    const char *test;       /* "mean" */
-    const char *clock;      /* "round_trip", "service" or NULL */
-    double alpha;           /* this metric's part of the settings' alpha */
-    double evidence;        /* NAN: none can be computed yet; may be INFINITY */
-    double threshold;       /* evidence above it fires */
-    double anytime_p_value; /* NAN: the test has none */
-    bool fires;             /* at this look */
-    uint64_t fired_at;      /* samples of both arms when it first fired; 0: it has not */
-};
-
-#define RULE_METRICS_MAX 8
-
-/* What a health report shows. Latencies in ns, raw but for decisive. Strings
- * are static. */
-struct rule_report {
-    enum verdict verdict;
-    const char *test; /* of the metric that fired first, NULL while none has */
-    struct rule_settings settings;
-    struct moments round_trip[N_ARMS];
-    bool has_welch;                      /* two samples in each arm; else the next three are 0 */
-    struct welch plain;                  /* canary against stable, for p_value and its company */
-    struct welch decisive;               /* the same with the margin taken off the canary */
-    double minimum_detectable_effect_ns; /* by the plain test at alpha, power .8 */
-    struct rule_metric metrics[RULE_METRICS_MAX];
-    size_t n_metrics;
-};
-
-/* What a rule looks at. */
-struct rule_input {
-    const struct moments *round_trip; /* [N_ARMS], ns */
-    const struct rule_settings *settings;
-};
-
-/* A kind of rule. look gets a report that holds all but decisive and metrics,
- * and fills these; a metric's fired_at is not its business. */
-struct rule_kind {
-    const char *name;
-    void (*look)(const struct rule_input *in, struct rule_report *report);
-};
+#include "judge/arm.h"
+#include "judge/rule_report.h"
+#include "judge/rule_settings.h"
 
 struct rule;
 
-/* settings are copied. kind must outlive the rule. */
-struct rule *rule_new(const struct rule_kind *kind, const struct rule_settings *settings);
+/* settings are copied. About 40 us. */
+struct rule *rule_new(const struct rule_settings *settings);
 void rule_free(struct rule **rule); /* *rule may be NULL */
 
-/* One answered request that was drawn by lot; durations in ns. O(1). */
-void rule_add_sample(struct rule *rule, enum arm arm, uint64_t round_trip_ns, uint64_t service_ns);
+/* A new share: open blocks are dropped and a new one begins. reference:
+ * ARM_BASELINE, or ARM_STABLE where stable is the baseline. */
+void rule_open_share(struct rule *rule, enum arm reference, int64_t now_ns);
 
-/* Fills *report with the state of things; about 2 us. A rollback stands from the
- * look that found it, whatever samples follow, while the numbers go on. */
-void rule_look(struct rule *rule, struct rule_report *report);
+/* What a draw's call is to come back with. Plain data, of the rule that gave it. */
+struct rule_ticket {
+    enum arm arm;
+    uint64_t draw; /* from 1 */
+    uint64_t block[N_RULE_CLOCKS];
+    uint64_t place[N_RULE_CLOCKS];
+};
 
-/* Enough for any rule's memory. */
-#define RULE_MEMORY_MAX 32768
+/* One request was drawn by lot; ends_group: it was the last of its urn's group.
+ * A share must be open. O(1). */
+struct rule_ticket rule_draw(struct rule *rule, enum arm arm, bool ends_group, int64_t now_ns);
 
-/* Writes the rule's memory, settings included, as plain bytes of this machine:
- * its length, at most RULE_MEMORY_MAX. */
-size_t rule_save(const struct rule *rule, void *bytes, size_t size);
+struct rule_sample {
+    enum outcome outcome;
+    uint64_t round_trip_ns; /* both are read for OUTCOME_OK only */
+    uint64_t service_ns;
+    bool has_service; /* false: a replay without that column */
+    bool stalled;     /* the round trip holds a pause of the asker's own and is not weighed */
+};
 
-/* A rule that goes on where the saved one was, or NULL when the bytes are not of
- * this kind and build of rule. */
-struct rule *rule_restore(const struct rule_kind *kind, const void *bytes, size_t n);
+/* The call of that draw has ended: once per ticket, in any order. A ticket of
+ * before the last rule_open_share counts among the textbook's samples only.
+ * Returns whether a block was weighed, so that there may be something new. */
+bool rule_end_call(struct rule *rule, const struct rule_ticket *ticket,
+                   const struct rule_sample *sample);
 
-const char *rule_name(const struct rule *rule);
-const char *verdict_name(enum verdict verdict); /* "none", "continue", "rollback" */
+/* A stable answer while no share is open: for the textbook's moments only. */
+void rule_add_stable(struct rule *rule, uint64_t round_trip_ns);
+
+/* Fills *report with the state of things; some 50 us. Verdicts are found when a
+ * block is weighed, not here. */
+void rule_look(const struct rule *rule, struct rule_report *report);
+
+/* What rule_look would report as the verdict. O(1). */
+enum verdict rule_verdict(const struct rule *rule);
+
+/* Whether the verdict is to roll back; it stands from then on. O(1). */
+bool rule_has_fired(const struct rule *rule);
+
+/* Whether the verdict has been to promote. O(1). */
+bool rule_has_promoted(const struct rule *rule);
+
+/* The rule's memory, as plain bytes of this machine and build, in two parts: the
+ * counts change with every call that ends, the evidence with every block that
+ * is weighed. Open blocks are in neither. Both return the length. */
+#define RULE_COUNTS_MAX   2048
+#define RULE_EVIDENCE_MAX 49152
+size_t rule_save_counts(const struct rule *rule, void *bytes, size_t size);
+size_t rule_save_evidence(const struct rule *rule, void *bytes, size_t size);
+
+struct rule_memory {
+    const void *counts;
+    size_t n_counts;
+    const void *evidence; /* none (0 bytes): no block had been weighed */
+    size_t n_evidence;
+};
+
+/* A rule that goes on where the saved one was, once its share is opened again; or
+ * NULL when the bytes are not of this build or cannot be true. */
+struct rule *rule_restore(const struct rule_memory *memory);
+
+/* Adds what a replica with the same settings has seen: moments merge, wealths
+ * multiply. Open blocks stay whose they are. */
+void rule_merge(struct rule *into, const struct rule *from);
 
 #endif

@@ -7,7 +7,8 @@
 
 The second form is the supervisor's: it needs no file name, no current directory
 and no writable place. Exit status 0, or 1 with the reason in one line (on
-standard error, or on the descriptor --reason-fd).
+standard error, or on the descriptor --reason-fd): it is no fitted model, or a
+broken one. With 10 the reason says why the format has no words for it.
 
 What comes out answers exactly as the model does, to the last bit, or nothing
 comes out: the document is evaluated here on probe rows and compared with the
@@ -15,67 +16,52 @@ model's own predict_proba (predict, for regressors). The probes go into the
 document, and canary-worker compares them once more when it reads it.
 
 Loading a .joblib or .pickle file runs whatever code it holds. With --cage-fd this
-process first locks itself in: another user, no file, no connection, no process,
-and no system call but those that a filter on that descriptor allows. Without it
-(by hand) export only what you would run.
+process first locks itself in (canary_cage.py); without it (by hand) export only
+what you would run. Exit status 77: there is nothing to lock it in with.
 """
 import argparse
-import codecs
-import ctypes
 import hashlib
-import importlib
-import io
 import json
 import math
 import os
-import resource
-import signal
-import struct
 import sys
 import warnings
 from fractions import Fraction
 
-# Before the libraries are there: they start threads, which the cage forbids.
-os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
+# What the Python worker knows as well: beside this file where it is installed, else in the source
+# tree. At the end of the path, so that nothing there can take a library's place.
+HERE = os.path.dirname(os.path.realpath(__file__))
+sys.path += [HERE, os.path.join(HERE, "..", "worker", "python")]
+from canary_cage import NoCage, enter_cage  # noqa: E402
+from canary_estimator import (  # noqa: E402
+    Refusal, check_estimator, failure, load, n_features_of, one_line, out_of_memory, outline,
+    read_all, title)
 
-import joblib
-import numpy as np
-import sklearn
+import numpy as np  # noqa: E402
+import sklearn  # noqa: E402
 
 FLOAT_MAX = sys.float_info.max
-MAX_FEATURES = 65536
 MAX_PROBE_NUMBERS = 65536  # of inputs, over all probe rows
 DEFAULT_PROBES = 256
+EXIT_INEXPRESSIBLE = 10
+EX_NOPERM = 77
 ONLY = (
     "it serves logistic and linear regressions, decision trees, random forests, extra trees and "
     "(histogram) gradient boosting with one output, alone or behind scalers"
 )
 
 
-class Refusal(Exception):
-    """The model cannot be exported; the text says why, in one sentence."""
+class Inexpressible(Refusal):
+    """A model, but not one for the native format: canaryd serves it with the Python worker."""
 
 
 # --- names ---------------------------------------------------------------------------------
-
-
-def title(estimator):
-    """'SVC (sklearn.svm._classes)'"""
-    return f"{type(estimator).__name__} ({type(estimator).__module__})"
 
 
 def lookup(table, estimator):
     """By package and class: modules inside a package move from release to release."""
     package = ".".join(type(estimator).__module__.split(".")[:2])
     return table.get(f"{package}.{type(estimator).__name__}")
-
-
-def outline(estimator):
-    """'Pipeline(StandardScaler, LogisticRegression)'"""
-    steps = getattr(estimator, "steps", None)
-    if not steps:
-        return type(estimator).__name__
-    return f"{type(estimator).__name__}({', '.join(outline(s) for _, s in steps)})"
 
 
 # --- numbers -------------------------------------------------------------------------------
@@ -146,7 +132,7 @@ def transforms(step):
         return []
     scaler = lookup(SCALERS, step)
     if scaler is None:
-        raise Refusal(
+        raise Inexpressible(
             f"the pipeline step {title(step)} cannot be expressed in the native format; it knows "
             "StandardScaler, MinMaxScaler, MaxAbsScaler, RobustScaler and 'passthrough'"
         )
@@ -160,7 +146,7 @@ def binary(estimator):
     one_output(estimator, getattr(estimator, "n_outputs_", 1))
     classes = getattr(estimator, "classes_", [])
     if len(classes) != 2:
-        raise Refusal(
+        raise Inexpressible(
             f"{title(estimator)} tells {len(classes)} classes apart; the native format has one "
             "output, the probability of the second of two classes"
         )
@@ -168,7 +154,7 @@ def binary(estimator):
 
 def one_output(estimator, n):
     if n != 1:
-        raise Refusal(f"{title(estimator)} has {n} outputs; the native format has one")
+        raise Inexpressible(f"{title(estimator)} has {n} outputs; the native format has one")
 
 
 def linear(estimator, kind, link):
@@ -189,7 +175,7 @@ def linear(estimator, kind, link):
 def logistic_regression(estimator):
     binary(estimator)
     if getattr(estimator, "multi_class", "auto") == "multinomial":
-        raise Refusal(
+        raise Inexpressible(
             "LogisticRegression with multi_class='multinomial' computes two classes by a softmax, "
             "which the native format does not have; train it with multi_class='auto'"
         )
@@ -199,7 +185,7 @@ def logistic_regression(estimator):
 def sgd_classifier(estimator):
     binary(estimator)
     if estimator.loss not in ("log_loss", "log"):
-        raise Refusal(
+        raise Inexpressible(
             f"SGDClassifier with loss='{estimator.loss}' gives no logistic probability; the "
             "native format takes loss='log_loss'"
         )
@@ -293,7 +279,7 @@ def boosting_start(estimator):
         lookup({"sklearn.dummy.DummyClassifier": 1, "sklearn.dummy.DummyRegressor": 1}, init) is None
         or init.strategy not in CONSTANT_STRATEGIES
     ):
-        raise Refusal(
+        raise Inexpressible(
             f"{title(estimator)} starts from a model of its own, {title(init)}; the native format "
             "starts from a constant (init=None or init='zero')"
         )
@@ -326,8 +312,8 @@ def gradient_boosting_regressor(estimator):
 
 def histogram_tree(nodes):
     if nodes["is_categorical"].any():
-        raise Refusal("histogram gradient boosting with categorical features cannot be expressed "
-                      "in the native format, whose splits are x <= threshold")
+        raise Inexpressible("histogram gradient boosting with categorical features cannot be "
+                            "expressed in the native format, whose splits are x <= threshold")
     leaf = nodes["is_leaf"].astype(bool)
     left = np.where(leaf, -1, nodes["left"].astype(np.int64))
     right = np.where(leaf, -1, nodes["right"].astype(np.int64))
@@ -348,7 +334,7 @@ def histogram_boosting_classifier(estimator):
 
 def histogram_boosting_regressor(estimator):
     if estimator.loss not in ("squared_error", "absolute_error", "quantile"):
-        raise Refusal(
+        raise Inexpressible(
             f"HistGradientBoostingRegressor with loss='{estimator.loss}' ends in an exponential, "
             "which the native format does not have; it takes squared_error, absolute_error and "
             "quantile"
@@ -393,7 +379,7 @@ SEARCHES = {
 def predictor(estimator):
     exporter = lookup(PREDICTORS, estimator)
     if exporter is None:
-        raise Refusal(f"{title(estimator)} cannot be expressed in the native format; {ONLY}")
+        raise Inexpressible(f"{title(estimator)} cannot be expressed in the native format; {ONLY}")
     return exporter(estimator)
 
 
@@ -411,31 +397,6 @@ def unwrap(estimator):
             estimator = estimator.steps[-1][1]
         else:
             return scalers, estimator
-
-
-def n_features_of(estimator):
-    """How many features an estimator takes, or None. A pipeline asks its first step, which may be
-    'passthrough' and not know: then the first that does."""
-    steps = [step for _, step in getattr(estimator, "steps", [])]
-    for candidate in [estimator, *steps]:
-        n = getattr(candidate, "n_features_in_", None)
-        if n is not None:
-            return int(n)
-    return None
-
-
-def check_estimator(estimator):
-    if isinstance(estimator, type):
-        raise Refusal(f"it holds the class {estimator.__name__}, not a fitted model")
-    if not hasattr(estimator, "predict"):
-        raise Refusal(f"it holds an object of type {type(estimator).__name__}, which has no "
-                      "predict() method: not a fitted model")
-    n = n_features_of(estimator)
-    if n is None:
-        raise Refusal(f"{title(estimator)} does not say how many features it takes; is it fitted?")
-    if not 1 <= n <= MAX_FEATURES:
-        raise Refusal(f"{title(estimator)} takes {n} features; the native format holds 1 to "
-                      f"{MAX_FEATURES}")
 
 
 # --- evaluation: what canary-worker will do, to compare before anything is written ----------
@@ -525,7 +486,7 @@ def settle_sum(document, rows, expected):
         if got.tobytes() == expected.tobytes():
             return
     row = int(np.flatnonzero(got != expected)[0])
-    raise Refusal(
+    raise Inexpressible(
         "the native format does not reproduce this model's answers to the last bit on this "
         f"machine (probe {row}: {float(expected[row])!r} against {float(got[row])!r})"
     )
@@ -682,158 +643,7 @@ def render(document):
     return (layout(document, spread=True) + "\n").encode("utf-8", "replace")
 
 
-# --- the cage: as common/cage.c has it, for a process that must import before it is shut -----
-
-EX_NOPERM = 77
-PR_SET_PDEATHSIG, PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS, SECCOMP_MODE_FILTER = 1, 22, 38, 2
-# landlock(7): the same numbers on every architecture.
-LANDLOCK_CREATE_RULESET, LANDLOCK_RESTRICT_SELF, LANDLOCK_GET_VERSION = 444, 446, 1
-# From which version on how many rights to files and to the network, and how many scopes.
-LANDLOCK_RIGHTS = [(1, 13, 0, 0), (2, 14, 0, 0), (3, 15, 0, 0), (4, 15, 2, 0), (5, 16, 2, 0),
-                   (6, 16, 2, 2)]
-# Whatever a model or a refusal may name; nothing can be imported once the cage is shut.
-PACKAGES = (
-    "calibration", "cluster", "compose", "covariance", "cross_decomposition", "decomposition",
-    "discriminant_analysis", "dummy", "ensemble", "feature_extraction", "feature_selection",
-    "gaussian_process", "impute", "isotonic", "kernel_approximation", "kernel_ridge",
-    "linear_model", "manifold", "mixture", "model_selection", "multiclass", "multioutput",
-    "naive_bayes", "neighbors", "neural_network", "pipeline", "preprocessing",
-    "random_projection", "semi_supervised", "svm", "tree",
-)
-# What the interpreter says of (sys.audit) and the cage does not allow.
-WATCHED = ("open", "os.", "subprocess.", "socket.", "shutil.", "pty.", "signal.", "ctypes.dlopen",
-           "glob.", "tempfile.", "mmap.", "resource.", "webbrowser.", "urllib.", "fcntl.")
-
-
-class NoCage(Exception):
-    """The kernel, or this system, does not have what the cage is made of."""
-
-
-class NoImports:
-    """The last finder: says that a model needs what is not there, without looking for it."""
-
-    @staticmethod
-    def find_spec(name, path=None, target=None):
-        raise ModuleNotFoundError(f"it needs the module {name}, which models cannot import here")
-
-
-def import_all():
-    for encoding in ("ascii", "latin1", "utf-8"):
-        codecs.lookup(encoding)  # they are modules, too
-    for package in PACKAGES:
-        importlib.import_module(f"sklearn.{package}")
-    # Libraries set themselves up at their first use: open files, ask for processors.
-    from sklearn.ensemble import HistGradientBoostingClassifier
-    from sklearn.linear_model import LogisticRegression
-    rows = np.random.default_rng(0).random((16, 2))
-    for estimator in LogisticRegression(), HistGradientBoostingClassifier(max_iter=1):
-        render(export(estimator.fit(rows, np.arange(16) % 2), n_probes=1))
-    stream = io.BytesIO()
-    joblib.dump(rows, stream, compress=1)
-    joblib.load(io.BytesIO(stream.getvalue()))
-
-
-def os_call(function, *args):
-    """A C function's non-negative result; OSError otherwise."""
-    function.restype = ctypes.c_long
-    result = function(*(ctypes.c_long(a) if isinstance(a, int) else a for a in args))
-    if result < 0:
-        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
-    return result
-
-
-def change_user(libc, user):
-    """The supervisor's death kills us: a change of user clears that, so it is set again."""
-    uid, gid = (int(x) for x in user.split(":"))
-    if uid == 0:
-        return
-    parent = os.getppid()
-    os.setgroups([])
-    os.setresgid(gid, gid, gid)
-    os.setresuid(uid, uid, uid)
-    os_call(libc.prctl, PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
-    if os.getppid() != parent:
-        os._exit(EX_NOPERM)
-
-
-def shut_files(libc):
-    """Landlock with no rule: everything that this kernel can forbid is forbidden."""
-    version = os_call(libc.syscall, LANDLOCK_CREATE_RULESET, None, 0, LANDLOCK_GET_VERSION)
-    _, n_fs, n_net, n_scoped = [r for r in LANDLOCK_RIGHTS if r[0] <= version][-1]
-    words = [(1 << n) - 1 for n in (n_fs, n_net, n_scoped) if n > 0]
-    ruleset = struct.pack(f"{len(words)}Q", *words)
-    fd = os_call(libc.syscall, LANDLOCK_CREATE_RULESET, ruleset, len(ruleset), 0)
-    os_call(libc.syscall, LANDLOCK_RESTRICT_SELF, fd, 0)
-    os.close(fd)
-
-
-def shut_calls(libc, cage_fd):
-    code = read_all(cage_fd)
-    if not code:
-        raise OSError("there is no filter for this machine")
-    buffer = ctypes.create_string_buffer(code)  # must live until the kernel has copied it
-    program = struct.pack("@HP", len(code) // 8, ctypes.addressof(buffer))
-    os_call(libc.prctl, PR_SET_SECCOMP, SECCOMP_MODE_FILTER, program, 0, 0)
-
-
-def tell_tries():
-    """The kernel only kills: what was tried stands in the log, and so in the refusal."""
-    left = [3]
-
-    def hook(event, args):
-        is_own = event == "open" and args and isinstance(args[0], int)  # a descriptor it has
-        if left[0] > 0 and event.startswith(WATCHED) and not is_own:
-            left[0] -= 1
-            what = one_line(", ".join(repr(a) for a in args if a is not None), 120)
-            os.write(2, f"the model file tried {event}({what})\n".encode())
-
-    sys.addaudithook(hook)
-
-
-def enter_cage(args):
-    """Imports what models need, then shuts the process in. NoCage when something is missing that
-    --allow-uncaged does not excuse."""
-    import_all()
-    libc = ctypes.CDLL(None, use_errno=True)
-    change_user(libc, args.user)
-    os_call(libc.prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-    resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
-    sys.meta_path[:] = [NoImports]
-    tell_tries()
-    missing = []
-    for name, shut in (("Landlock", lambda: shut_files(libc)),
-                       ("seccomp", lambda: shut_calls(libc, args.cage_fd))):
-        try:
-            shut()
-        except OSError as e:
-            missing.append(f"{name} ({e.strerror or e})")
-    if missing and not args.allow_uncaged:
-        raise NoCage(f"a pickle is a program, and there is nothing to cage it with here: "
-                     f"{' and '.join(missing)} is missing; deploy the model's .json, or set "
-                     "allow_uncaged_pickles")
-    if missing:
-        print(f"export.py: warning: uncaged: {', '.join(missing)}", file=sys.stderr)
-
-
 # --- the program ---------------------------------------------------------------------------
-
-
-def failure(e):
-    return f"{type(e).__name__}: {e}" if str(e) else type(e).__name__
-
-
-def out_of_memory():
-    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
-    return f"it ran out of memory (limit {limit} bytes)" if limit > 0 else "it ran out of memory"
-
-
-def load(data):
-    try:
-        return joblib.load(io.BytesIO(data))
-    except MemoryError:
-        raise Refusal(out_of_memory())
-    except BaseException as e:  # SystemExit too: whatever a foreign pickle may raise
-        raise Refusal(f"it cannot be loaded as a joblib or pickle file: {failure(e)}")
 
 
 def convert(data, args, source, names=None):
@@ -848,26 +658,14 @@ def convert(data, args, source, names=None):
         raise Refusal(f"{title(estimator)} cannot be exported: {failure(e)}")
 
 
-def one_line(text, max_bytes=400):
-    text = "".join(c if c.isprintable() else " " for c in " ".join(str(text).split()))
-    return text.encode("utf-8", "replace")[:max_bytes - 1].decode("utf-8", "ignore")
-
-
 def write_all(fd, data):
     with os.fdopen(os.dup(fd), "wb") as stream:
         stream.write(data)
 
 
-def read_all(fd):
-    with os.fdopen(os.dup(fd), "rb") as stream:
-        stream.seek(0)
-        return stream.read()
-
-
 def run(args):
-    if args.cage_fd is not None:
-        enter_cage(args)
     if args.from_fd is not None:
+        enter_cage(args.cage_fd, args.user, args.allow_uncaged)
         write_all(args.to_fd, convert(read_all(args.from_fd), args, args.source_name))
         return
     with open(args.model, "rb") as stream:
@@ -910,17 +708,14 @@ def main(argv=None):
     args = parse(argv)
     warnings.showwarning = lambda message, *rest: print(
         f"export.py: warning: {one_line(message)}", file=sys.stderr)
+    status = 0
     try:
         run(args)
-        status = 0
     except (Refusal, NoCage, OSError, MemoryError) as e:
-        reason = e
-        if isinstance(e, MemoryError):
-            reason = out_of_memory()
-        elif isinstance(e, OSError):
-            reason = failure(e)
+        reason = out_of_memory() if isinstance(e, MemoryError) else e
+        reason = failure(e) if isinstance(e, OSError) else reason
         write_all(args.reason_fd, (one_line(reason) + "\n").encode())
-        status = EX_NOPERM if isinstance(e, NoCage) else 1
+        status = {Inexpressible: EXIT_INEXPRESSIBLE, NoCage: EX_NOPERM}.get(type(e), 1)
     if args.cage_fd is not None:
         os._exit(status)  # the interpreter's own end does things that the cage does not allow
     return status

@@ -14,6 +14,7 @@
 #include "common/jsonx.h"
 #include "common/mem.h"
 #include "proto/wire.h"
+#include "supervisor/features.h"
 #include "supervisor/gateway.h"
 #include "supervisor/router.h"
 
@@ -63,6 +64,8 @@ static int read_body(struct api_predict *a, const struct exchange *x, size_t exp
     const char *body = exchange_body(x, &n);
     if (n == 0)
         return err_set(e, "empty-body", "expected a body like {\"features\": [...]}");
+    if (features_read(body, n, a->features, expected))
+        return 0;
     cJSON *root = jsonx_parse(body, n, e);
     if (root == NULL)
         return -1;
@@ -92,8 +95,8 @@ static void reply_prediction(struct exchange *x, const struct prediction *p)
     jsonx_print_number(number, p->output);
     int n = snprintf(body, sizeof body,
                      "{\"%s\":%s,\"model_used\":\"%s\",\"latency_ms\":%.3f,\"request_id\":\"%s\"}",
-                     p->output_name, number, arm_name(p->arm), ns_to_ms((double)p->round_trip_ns),
-                     exchange_id(x));
+                     p->output_name, number, arm_user_name(p->arm),
+                     ns_to_ms((double)p->round_trip_ns), exchange_id(x));
     exchange_set_header(x, "X-Model-Version", p->version);
     exchange_set_header(x, "X-Canary-Arm", arm_name(p->arm));
     exchange_reply(x, 200, "application/json", body, (size_t)n);
@@ -114,9 +117,7 @@ static void handle_predict(void *arg, struct exchange *x)
     struct err e = {0};
     enum routing routing = ROUTING_BY_LOT;
     size_t n = router_n_features(a->router);
-    /* Overload first: what is refused must cost as little as it can. */
-    if (router_admit(a->router, &e) < 0 || read_routing(x, &routing, &e) < 0 ||
-        read_body(a, x, n, &e) < 0 ||
+    if (read_routing(x, &routing, &e) < 0 || read_body(a, x, n, &e) < 0 ||
         router_predict(a->router, a->features, n, routing, on_predicted, x, &e) < 0)
         exchange_reply_problem(x, &e);
 }
@@ -130,6 +131,7 @@ struct api_predict *api_predict_new(struct gateway *g, struct router *router)
     struct api_predict *a = mem_alloc(sizeof *a);
     a->router = router;
     gateway_add_routes(g, routes, sizeof routes / sizeof routes[0], a);
+    gateway_set_express(g, &routes[0], a);
     return a;
 }
 

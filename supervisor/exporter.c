@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sysexits.h>
 #include <unistd.h>
 
 #include <event2/event.h>
@@ -24,11 +25,9 @@
 #include "common/jsonx.h"
 #include "common/mem.h"
 #include "supervisor/modelref.h"
+#include "supervisor/python.h"
 #include "supervisor/spawn.h"
 #include "supervisor/words.h"
-
-#define NO_CAGE   "exit status 77" /* EX_NOPERM: with the reason, why it read nothing */
-#define MAX_FILES 64               /* of Python, which opens its modules one after the other */
 
 struct exporter {
     struct exporter_listener listener;
@@ -107,6 +106,21 @@ static void explain_silence(const struct exporter *x, const char *how, struct er
             m != NULL ? m->text : ended, last[0] != '\0' ? "; last words: " : "", last);
 }
 
+static const char *refusal_code(const char *how)
+{
+    static const struct {
+        int status;
+        const char *code;
+    } codes[] = {{EXPORTER_EXIT_INEXPRESSIBLE, "model-inexpressible"}, {EX_NOPERM, "cage-missing"}};
+    char exit_status[32];
+    for (size_t i = 0; i < sizeof codes / sizeof codes[0]; i++) {
+        snprintf(exit_status, sizeof exit_status, "exit status %d", codes[i].status);
+        if (strcmp(how, exit_status) == 0)
+            return codes[i].code;
+    }
+    return "model-invalid";
+}
+
 /* What the child said, or what became of it. */
 static void explain_exit(struct exporter *x, const char *how, struct err *e)
 {
@@ -115,8 +129,7 @@ static void explain_exit(struct exporter *x, const char *how, struct err *e)
     if (x->cancelled)
         err_set(e, "cancelled", "%s: the export was cancelled", x->name);
     else if (said[0] != '\0')
-        err_set(e, strcmp(how, NO_CAGE) == 0 ? "cage-missing" : "model-invalid", "%s: %s", x->name,
-                said);
+        err_set(e, refusal_code(how), "%s: %s", x->name, said);
     else if (x->timed_out)
         err_set(e, "worker-start-timeout", "%s: the export was not done within %lld ms", x->name,
                 (long long)x->options.timeout_ms);
@@ -198,7 +211,6 @@ static int spawn_python(struct exporter *x, const int fds[SPAWN_MAX_FDS], int ou
         /* It changes user itself: root's Python may lie where nobody else can read. */
         .limits = {.memory_bytes = x->options.memory_bytes,
                    .file_bytes = x->options.max_bytes + 1,
-                   .n_files = MAX_FILES,
                    .cpu_ms = x->options.timeout_ms},
     };
     memcpy(request.fds, fds, sizeof request.fds);
@@ -213,7 +225,7 @@ static int start_with_output(struct exporter *x, int pickle_fd, int output_fd, s
     x->reason_fd = pipe_fds[0];
     fd_set_nonblock(x->reason_fd);
     x->native_fd = memfd_create("canaryd-native", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    const int fds[SPAWN_MAX_FDS] = {pipe_fds[1], pickle_fd, x->native_fd, x->options.filter_fd};
+    const int fds[SPAWN_MAX_FDS] = {pipe_fds[1], pickle_fd, x->native_fd, python_filter_fd()};
     int rc = x->native_fd < 0 ? err_set_errno(e, "spawn-failed", "memfd_create")
                               : spawn_python(x, fds, output_fd, e);
     fd_close(&pipe_fds[1]);
@@ -247,22 +259,10 @@ struct exporter *exporter_start(struct event_base *base, const struct exporter_o
                                 const char *name, int pickle_fd,
                                 const struct exporter_listener *listener, struct err *e)
 {
-    if (access(options->python, X_OK) < 0) {
-        err_set(
-            e, "python-missing",
-            "%s: exporting it needs Python with scikit-learn, and %s%s; install it (Debian: apt "
-            "install python3-sklearn) or deploy the model's .json",
-            name, options->python[0] != '\0' ? options->python : "the setting python is empty",
-            options->python[0] != '\0' ? " is not there" : "");
+    const struct python_job job = {
+        .what = "exporting it", .program = options->program, .setting = "exporter_program"};
+    if (python_check(options->python, &job, name, e) < 0)
         return NULL;
-    }
-    if (access(options->program, R_OK) < 0) {
-        err_set(e, "python-missing",
-                "%s: the exporter %s is not there; set exporter_program, or deploy the model's "
-                ".json",
-                name, options->program);
-        return NULL;
-    }
     struct exporter *x = mem_alloc(sizeof *x);
     *x = (struct exporter){.listener = *listener,
                            .options = *options,

@@ -26,13 +26,17 @@ struct exporter_options {
     int64_t memory_bytes; /* of address space */
     uid_t uid;            /* whom it becomes before it reads; 0: who we are */
     gid_t gid;
-    int filter_fd;      /* the system calls that it may make (cage_write_filter); borrowed */
     bool allow_uncaged; /* where the kernel has no Landlock or seccomp */
 };
 
+/* A child that exits so and says why was given a model for which the native format
+ * has no words: nothing is wrong with it (models/export.py has the number too). */
+#define EXPORTER_EXIT_INEXPRESSIBLE 10
+
 /* Called once: native_fd is a sealed memfd with the model in the native format,
- * now the listener's; or -1 and why ("model-invalid", "python-missing",
- * "cage-missing", "worker-start-timeout", "cancelled"). The exporter frees itself after it. */
+ * now the listener's; or -1 and why ("model-inexpressible", "model-invalid",
+ * "python-missing", "cage-missing", "worker-start-timeout", "cancelled"). The exporter
+ * frees itself after it. */
 struct exporter_listener {
     void (*done)(void *arg, int native_fd, const struct err *why);
     void *arg;

@@ -20,6 +20,8 @@ struct framing {
     int n_lengths;
     int n_encodings;
     int n_hosts;
+    int n_origins;
+    int n_authorizations;
     const char *length;
     const char *encoding;
 };
@@ -62,6 +64,10 @@ static int check_field(const struct evkeyval *field, struct framing *f, struct e
         f->encoding = field->value;
     } else if (strcasecmp(field->key, "Host") == 0) {
         f->n_hosts++;
+    } else if (strcasecmp(field->key, "Origin") == 0) {
+        f->n_origins++;
+    } else if (strcasecmp(field->key, "Authorization") == 0) {
+        f->n_authorizations++;
     }
     return 0;
 }
@@ -103,9 +109,11 @@ static bool may_have_body(struct evhttp_request *request)
            method != EVHTTP_REQ_TRACE;
 }
 
-int gate_check(struct evhttp_request *request, struct err *e)
+int gate_check(struct evhttp_request *request, bool had_nul, struct err *e)
 {
     struct framing f;
+    if (had_nul)
+        return malformed(e, "a NUL in the head");
     if (request->major != 1 || request->minor < 0 || request->minor > 1)
         return err_set(e, "unsupported-version", "HTTP/%d.%d is not served; use HTTP/1.1",
                        request->major, request->minor);
@@ -113,6 +121,10 @@ int gate_check(struct evhttp_request *request, struct err *e)
         return -1;
     if (f.n_hosts > 1 || (f.n_hosts == 0 && request->minor == 1))
         return malformed(e, f.n_hosts > 1 ? "more than one Host" : "no Host");
+    /* We would look at the first, and a proxy perhaps at the last. */
+    if (f.n_origins > 1 || f.n_authorizations > 1)
+        return malformed(e,
+                         f.n_origins > 1 ? "more than one Origin" : "more than one Authorization");
     if (!may_have_body(request) &&
         (f.n_encodings > 0 || (f.n_lengths > 0 && strspn(f.length, "0") != strlen(f.length))))
         return malformed(e, "a body on a method that has none");

@@ -13,8 +13,9 @@
 
 struct evhttp_request;
 
-/* 0, or -1 with err, "malformed-request" or "unsupported-version". */
-int gate_check(struct evhttp_request *request, struct err *e);
+/* had_nul: there was a NUL among the bytes of the head, which evhttp cuts off. 0, or
+ * -1 with err, "malformed-request" or "unsupported-version". */
+int gate_check(struct evhttp_request *request, bool had_nul, struct err *e);
 
 /* Whether the message says how long its body is (Content-Length or chunked). */
 bool gate_has_body_length(struct evhttp_request *request);

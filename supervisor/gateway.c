@@ -1,74 +1,28 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * See gateway.h. evhttp runs one request of a connection at a time, so a
- * connection's close callback is its present exchange's.
+ * See gateway.h. evhttp runs one request of a connection at a time, so what
+ * becomes of a connection concerns one exchange.
  */
-#include "supervisor/gateway.h"
+#include "supervisor/gateway_private.h"
 
-#include <ctype.h>
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/queue.h>
-#include <sys/socket.h>
 #include <sysexits.h>
 
-#include <event2/buffer.h>
-#include <event2/bufferevent.h>
-#include <event2/event.h>
 #include <event2/http.h>
-#include <event2/listener.h>
-#include <event2/util.h>
 
-#include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/rng.h"
 #include "supervisor/gate.h"
+#include "supervisor/plain_request.h"
+#include "supervisor/port.h"
 #include "supervisor/problems.h"
 
-#define MAX_TABLES             8
-#define ACCEPT_PAUSE_US        100000
-#define ACCEPT_ERRORS_PER_LINE 100 /* so a line in ten seconds */
-#define ID_SIZE                72  /* of a request id: 64 characters at most */
-#define MAX_ID                 64
-#define RETRY_AFTER_SECONDS    "1"
-
-struct route_table {
-    const struct route *routes;
-    size_t n;
-    void *arg;
-};
-
-struct gateway {
-    SLIST_ENTRY(gateway) next;
-    struct evhttp *http;
-    struct evconnlistener *listener; /* of socket */
-    struct event *on_resume;
-    struct evhttp_bound_socket *socket;
-    struct gateway_options options;
-    struct route_table tables[MAX_TABLES];
-    size_t n_tables;
-    struct rng rng;
-    size_t n_pending;
-    int64_t last_request_ns;
-    uint64_t n_accept_errors;
-    bool draining;
-};
-
-/* libevent tells an error at accept to nobody but the listener: this is how the
- * listener's gateway is found. */
-static SLIST_HEAD(gateway_list, gateway) gateways = SLIST_HEAD_INITIALIZER(gateways);
-
-struct exchange {
-    struct gateway *gateway;
-    struct evhttp_request *request; /* NULL: the client has gone */
-    const char *body;
-    size_t body_size;
-    char *path;
-    char id[ID_SIZE];
-};
+#define MAX_ADMINS 64 /* connections through a door of admin's own */
 
 static const struct {
     enum evhttp_cmd_type type;
@@ -87,165 +41,21 @@ static const char *method_name(struct evhttp_request *request)
     return "?";
 }
 
-/* --- One exchange -----------------------------------------------------------*/
-
-static bool is_request_id(const char *text)
-{
-    size_t n = strlen(text);
-    if (n == 0 || n > MAX_ID)
-        return false;
-    for (const char *p = text; *p != '\0'; p++)
-        if (!isalnum((unsigned char)*p) && strchr("._-", *p) == NULL)
-            return false;
-    return true;
-}
-
-static void choose_id(struct exchange *x)
-{
-    const char *theirs = exchange_header(x, "X-Request-ID");
-    if (theirs != NULL && is_request_id(theirs))
-        snprintf(x->id, sizeof x->id, "%s", theirs);
-    else
-        snprintf(x->id, sizeof x->id, "req_%016llx",
-                 (unsigned long long)rng_next(&x->gateway->rng));
-}
-
-/* The path as it was sent, without the query; of an absolute URI its path. */
-static char *copy_path(struct evhttp_request *request)
-{
-    const char *uri = evhttp_request_get_uri(request);
-    if (uri == NULL)
-        return mem_strdup("");
-    if (uri[0] != '/') {
-        const struct evhttp_uri *parsed = evhttp_request_get_evhttp_uri(request);
-        const char *path = parsed != NULL ? evhttp_uri_get_path(parsed) : NULL;
-        return mem_strdup(path != NULL ? path : uri);
-    }
-    return strndup(uri, strcspn(uri, "?"));
-}
-
-static void on_connection_closed(struct evhttp_connection *connection, void *arg)
-{
-    struct exchange *x = arg;
-    (void)connection;
-    x->request = NULL;
-    x->body = NULL;
-}
-
-static struct exchange *exchange_new(struct gateway *g, struct evhttp_request *request)
-{
-    struct exchange *x = mem_alloc(sizeof *x);
-    struct evbuffer *input = evhttp_request_get_input_buffer(request);
-    *x = (struct exchange){.gateway = g, .request = request, .path = copy_path(request)};
-    choose_id(x);
-    x->body_size = evbuffer_get_length(input);
-    evbuffer_add(input, "", 1); /* the NUL behind the body */
-    x->body = (const char *)evbuffer_pullup(input, -1);
-    evhttp_connection_set_closecb(evhttp_request_get_connection(request), on_connection_closed, x);
-    g->n_pending++;
-    g->last_request_ns = clock_mono_ns();
-    return x;
-}
-
-static void exchange_free(struct exchange *x)
-{
-    x->gateway->n_pending--;
-    x->gateway->last_request_ns = clock_mono_ns();
-    free(x->path);
-    free(x);
-}
-
-const char *exchange_body(const struct exchange *x, size_t *n)
-{
-    *n = x->body_size;
-    return x->body;
-}
-
-const char *exchange_header(const struct exchange *x, const char *name)
-{
-    if (x->request == NULL)
-        return NULL;
-    return evhttp_find_header(evhttp_request_get_input_headers(x->request), name);
-}
-
-const char *exchange_id(const struct exchange *x)
-{
-    return x->id;
-}
-
-const char *exchange_path(const struct exchange *x)
-{
-    return x->path;
-}
-
-void exchange_set_header(struct exchange *x, const char *name, const char *value)
-{
-    if (x->request != NULL)
-        evhttp_add_header(evhttp_request_get_output_headers(x->request), name, value);
-}
-
-void exchange_reply(struct exchange *x, int status, const char *content_type, const char *body,
-                    size_t n)
-{
-    struct evhttp_request *request = x->request;
-    if (request == NULL) {
-        exchange_free(x);
-        return;
-    }
-    if (content_type != NULL)
-        exchange_set_header(x, "Content-Type", content_type);
-    exchange_set_header(x, "X-Request-ID", x->id);
-    if (x->gateway->draining)
-        exchange_set_header(x, "Connection", "close");
-    enum evhttp_cmd_type method = evhttp_request_get_command(request);
-    if (method == EVHTTP_REQ_HEAD || method == EVHTTP_REQ_CONNECT) { /* evhttp says none */
-        char length[24];
-        snprintf(length, sizeof length, "%zu", n);
-        exchange_set_header(x, "Content-Length", length);
-    }
-    if (method == EVHTTP_REQ_HEAD)
-        n = 0;
-    evbuffer_add(evhttp_request_get_output_buffer(request), body, n);
-    evhttp_connection_set_closecb(evhttp_request_get_connection(request), NULL, NULL);
-    exchange_free(x);
-    evhttp_send_reply(request, status, status_reason(status), NULL);
-}
-
-void exchange_reply_json(struct exchange *x, int status, cJSON *root)
-{
-    char *body = cJSON_PrintUnformatted(root);
-    exchange_reply(x, status, "application/json", body, strlen(body));
-    cJSON_free(body);
-    cJSON_Delete(root);
-}
-
-void exchange_reply_problem(struct exchange *x, const struct err *e)
-{
-    const struct problem *p = problem_find(e->code);
-    char instance[ID_SIZE + 16];
-    snprintf(instance, sizeof instance, "urn:request:%s", x->id);
-    char *body = problem_to_json(p, e, instance);
-    if (p->status == 503)
-        exchange_set_header(x, "Retry-After", RETRY_AFTER_SECONDS);
-    exchange_set_header(x, "X-Content-Type-Options", "nosniff");
-    exchange_reply(x, p->status, "application/problem+json", body, strlen(body));
-    cJSON_free(body);
-}
-
 /* --- From a request to its handler ------------------------------------------*/
 
 /* The route of path and method; NULL when there is none. allow then lists the
  * methods that the path has, "" when the path is unknown. */
-static const struct route *find_route(const struct gateway *g, const char *path, const char *method,
-                                      void **arg, char *allow, size_t size)
+static const struct route *find_route(const struct exchange *x, const char *method, void **arg,
+                                      char *allow, size_t size)
 {
+    const struct gateway *g = x->gateway;
     size_t n = 0;
     bool is_head = strcmp(method, "HEAD") == 0;
     allow[0] = '\0';
     for (size_t t = 0; t < g->n_tables; t++) {
         for (size_t i = 0; i < g->tables[t].n; i++) {
             const struct route *r = &g->tables[t].routes[i];
-            if (strcmp(r->path, path) != 0)
+            if (strcmp(r->path, x->path) != 0 || (r->is_admin && x->doorway->door == DOOR_PUBLIC))
                 continue;
             *arg = g->tables[t].arg;
             if (strcmp(r->method, is_head ? "GET" : method) == 0)
@@ -267,6 +77,8 @@ static bool is_json(const char *type)
            strncasecmp(type + n - strlen(suffix), suffix, strlen(suffix)) == 0;
 }
 
+/* Without a body its type is no matter, except to an admin endpoint: what a page of
+ * another site can make a browser send unasked has the type of a form or none. */
 static int check_body(const struct exchange *x, const struct route *r, struct err *e)
 {
     const char *type = exchange_header(x, "Content-Type");
@@ -274,7 +86,7 @@ static int check_body(const struct exchange *x, const struct route *r, struct er
     if (r->is_admin && x->body_size > GATEWAY_MAX_ADMIN_BYTES)
         return err_set(e, "body-too-large", "the body has %zu bytes; admin bodies have at most %d",
                        x->body_size, GATEWAY_MAX_ADMIN_BYTES);
-    if (x->body_size == 0)
+    if (x->body_size == 0 && !r->is_admin)
         return 0;
     if (coding != NULL && strcasecmp(coding, "identity") != 0)
         return err_set(e, "unsupported-media-type",
@@ -285,12 +97,22 @@ static int check_body(const struct exchange *x, const struct route *r, struct er
     return 0;
 }
 
-static int check_admin(const struct gateway *g, const struct route *r, struct err *e)
+static int check_admin(struct exchange *x, const char *method, struct err *e)
 {
-    if (!r->is_admin || g->options.admin_open)
-        return 0;
-    return err_set(e, "admin-closed",
-                   "admin endpoints are closed off loopback; set listen to a loopback address");
+    int fd = conn_fd(x->conn);
+    enum door door = x->doorway->door;
+    const struct access_claims claims = {
+        .door = door,
+        .is_trusted_peer = door == DOOR_SOCKET && peer_is_trusted(fd),
+        .host = exchange_header(x, "Host"),
+        .origin = exchange_header(x, "Origin"),
+        .fetch_site = exchange_header(x, "Sec-Fetch-Site"),
+        .authorization = exchange_header(x, "Authorization"),
+    };
+    x->admin.is_admin = true;
+    x->admin.method = method;
+    peer_text(fd, x->admin.peer);
+    return access_check(x->gateway->options.access, &claims, &x->admin.by_token, e);
 }
 
 static void refuse_method(struct exchange *x, const char *method, const char *allow)
@@ -313,13 +135,13 @@ static bool is_for_no_path(const struct exchange *x)
     return method == EVHTTP_REQ_TRACE || method == EVHTTP_REQ_CONNECT || strcmp(x->path, "*") == 0;
 }
 
-static void dispatch(struct gateway *g, struct exchange *x)
+static void dispatch(struct exchange *x)
 {
     struct err e = {0};
     char allow[64];
     void *arg = NULL;
     const char *method = method_name(x->request);
-    const struct route *r = find_route(g, x->path, method, &arg, allow, sizeof allow);
+    const struct route *r = find_route(x, method, &arg, allow, sizeof allow);
     if (r == NULL && is_for_no_path(x))
         snprintf(allow, sizeof allow, "GET, HEAD, POST, OPTIONS");
     if (r == NULL && allow[0] != '\0') {
@@ -327,28 +149,19 @@ static void dispatch(struct gateway *g, struct exchange *x)
     } else if (r == NULL) {
         err_set(&e, "not-found", "there is nothing at %.200s", x->path);
         exchange_reply_problem(x, &e);
-    } else if (check_admin(g, r, &e) < 0 || check_body(x, r, &e) < 0) {
+    } else if ((r->is_admin && check_admin(x, method, &e) < 0) || check_body(x, r, &e) < 0) {
         exchange_reply_problem(x, &e);
     } else {
         r->handle(arg, x);
     }
 }
 
-/* evhttp never closes after a CONNECT, whatever the answer says. */
-static void hang_up(struct evhttp_request *request, void *arg)
-{
-    (void)arg;
-    struct evhttp_connection *connection = evhttp_request_get_connection(request);
-    shutdown(bufferevent_getfd(evhttp_connection_get_bufferevent(connection)), SHUT_RDWR);
-}
-
 static void on_request(struct evhttp_request *request, void *arg)
 {
-    struct gateway *g = arg;
     struct err e = {0};
-    struct exchange *x = exchange_new(g, request);
+    struct exchange *x = exchange_new(arg, request);
     enum evhttp_cmd_type method = evhttp_request_get_command(request);
-    if (gate_check(request, &e) < 0) {
+    if (gate_check(request, conn_head_had_nul(x->conn), &e) < 0) {
         exchange_set_header(x, "Connection", "close");
         exchange_reply_problem(x, &e);
         return;
@@ -356,38 +169,20 @@ static void on_request(struct evhttp_request *request, void *arg)
     /* Bytes may follow that nobody announced: they must not become a request. */
     if (method != EVHTTP_REQ_GET && method != EVHTTP_REQ_HEAD && !gate_has_body_length(request))
         exchange_set_header(x, "Connection", "close");
-    if (method == EVHTTP_REQ_CONNECT)
-        evhttp_request_set_on_complete_cb(request, hang_up, NULL);
-    dispatch(g, x);
+    dispatch(x);
 }
 
-/* --- Accepting --------------------------------------------------------------*/
-
-/* Out of descriptors, most likely: the connection waits in the backlog, and the
- * loop, which would be told of it at once and again, waits as well. */
-static void on_accept_error(struct evconnlistener *listener, void *arg)
+static bool on_express(void *arg, struct conn *c, const struct plain_request *r)
 {
-    const struct timeval pause = {.tv_usec = ACCEPT_PAUSE_US};
-    int error = EVUTIL_SOCKET_ERROR();
-    struct gateway *g;
-    (void)arg;
-    SLIST_FOREACH(g, &gateways, next) {
-        if (g->listener != listener || evtimer_pending(g->on_resume, NULL))
-            continue;
-        if (g->n_accept_errors++ % ACCEPT_ERRORS_PER_LINE == 0)
-            log_error("no connection can be accepted: %s; trying again every %d ms",
-                      evutil_socket_error_to_string(error), ACCEPT_PAUSE_US / 1000);
-        evconnlistener_disable(listener);
-        evtimer_add(g->on_resume, &pause);
-    }
-}
-
-static void on_resume(evutil_socket_t fd, short what, void *arg)
-{
-    struct gateway *g = arg;
-    (void)fd, (void)what;
-    if (g->listener != NULL)
-        evconnlistener_enable(g->listener);
+    const struct doorway *d = arg;
+    const struct gateway *g = d->gateway;
+    const struct route *route = g->express;
+    if (route == NULL || g->draining || strlen(route->path) != r->path_size ||
+        memcmp(route->path, r->path, r->path_size) != 0 ||
+        r->body_size > (size_t)g->options.max_body_bytes)
+        return false;
+    route->handle(g->express_arg, exchange_new_express(d, c, r));
+    return true;
 }
 
 /* --- For the owner ----------------------------------------------------------*/
@@ -395,22 +190,9 @@ static void on_resume(evutil_socket_t fd, short what, void *arg)
 struct gateway *gateway_new(struct event_base *base, const struct gateway_options *options)
 {
     struct gateway *g = mem_alloc(sizeof *g);
+    g->base = base;
     g->options = *options;
     rng_seed_from_system(&g->rng);
-    g->http = evhttp_new(base);
-    if (g->http == NULL)
-        fatal(EX_SOFTWARE, "evhttp_new failed");
-    evhttp_set_allowed_methods(g->http, EVHTTP_REQ_GET | EVHTTP_REQ_POST | EVHTTP_REQ_HEAD |
-                                            EVHTTP_REQ_PUT | EVHTTP_REQ_DELETE |
-                                            EVHTTP_REQ_OPTIONS | EVHTTP_REQ_TRACE |
-                                            EVHTTP_REQ_CONNECT | EVHTTP_REQ_PATCH);
-    evhttp_set_default_content_type(g->http, NULL);
-    evhttp_set_max_headers_size(g->http, GATEWAY_MAX_HEADER_BYTES);
-    evhttp_set_max_body_size(g->http, options->max_body_bytes);
-    evhttp_set_timeout(g->http, GATEWAY_IDLE_SECONDS);
-    evhttp_set_gencb(g->http, on_request, g);
-    g->on_resume = evtimer_new(base, on_resume, g);
-    SLIST_INSERT_HEAD(&gateways, g, next);
     return g;
 }
 
@@ -418,42 +200,74 @@ void gateway_free(struct gateway **g)
 {
     if (*g == NULL)
         return;
-    SLIST_REMOVE(&gateways, *g, gateway, next);
-    event_free((*g)->on_resume);
-    evhttp_free((*g)->http);
+    for (size_t i = 0; i < (*g)->n_doorways; i++)
+        port_free(&(*g)->doorways[i].port);
     free(*g);
     *g = NULL;
 }
 
 void gateway_add_routes(struct gateway *g, const struct route *routes, size_t n, void *arg)
 {
-    if (g->n_tables == MAX_TABLES)
-        fatal(EX_SOFTWARE, "more than %d tables of routes", MAX_TABLES);
+    if (g->n_tables == GATEWAY_MAX_TABLES)
+        fatal(EX_SOFTWARE, "more than %d tables of routes", GATEWAY_MAX_TABLES);
     g->tables[g->n_tables++] = (struct route_table){.routes = routes, .n = n, .arg = arg};
 }
 
-int gateway_accept(struct gateway *g, int fd, struct err *e)
+void gateway_set_express(struct gateway *g, const struct route *route, void *arg)
 {
-    g->socket = evhttp_accept_socket_with_handle(g->http, fd);
-    if (g->socket == NULL)
-        return err_set_errno(e, "cannot-listen", "evhttp does not accept the socket");
-    g->listener = evhttp_bound_socket_get_listener(g->socket);
-    evconnlistener_set_error_cb(g->listener, on_accept_error);
-    return 0;
+    g->express = route;
+    g->express_arg = arg;
+}
+
+static struct conns_limits limits_of(const struct gateway *g, enum door door)
+{
+    struct conns_limits limits = g->options.limits;
+    if ((door == DOOR_ADMIN || door == DOOR_SOCKET) && g->n_doorways > 1)
+        limits.max = MAX_ADMINS;
+    return limits;
+}
+
+int gateway_accept(struct gateway *g, int fd, enum door door, struct err *e)
+{
+    struct doorway *d = &g->doorways[g->n_doorways++];
+    assert(g->n_doorways <= GATEWAY_MAX_DOORWAYS);
+    const struct port_options options = {.max_body_bytes = g->options.max_body_bytes,
+                                         .limits = limits_of(g, door),
+                                         .on_request = on_request,
+                                         .arg = d};
+    *d = (struct doorway){.gateway = g, .door = door};
+    d->port = port_new(g->base, &options);
+    conns_set_express(port_conns(d->port), on_express, d);
+    return port_accept(d->port, fd, e);
+}
+
+void gateway_set_limits(struct gateway *g, const struct conns_limits *limits)
+{
+    g->options.limits = *limits;
+    for (size_t i = 0; i < g->n_doorways; i++) {
+        const struct conns_limits mine = limits_of(g, g->doorways[i].door);
+        conns_set_limits(port_conns(g->doorways[i].port), &mine);
+    }
 }
 
 void gateway_drain(struct gateway *g)
 {
     g->draining = true;
-    if (g->socket != NULL)
-        evhttp_del_accept_socket(g->http, g->socket);
-    g->socket = NULL;
-    g->listener = NULL;
+    for (size_t i = 0; i < g->n_doorways; i++)
+        port_stop(g->doorways[i].port);
 }
 
 size_t gateway_n_pending(const struct gateway *g)
 {
     return g->n_pending;
+}
+
+size_t gateway_n_connections(const struct gateway *g)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < g->n_doorways; i++)
+        n += conns_n(port_conns(g->doorways[i].port));
+    return n;
 }
 
 int64_t gateway_last_request_ns(const struct gateway *g)

@@ -5,15 +5,11 @@
  */
 #include "supervisor/loader.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/mman.h>
-#include <sysexits.h>
 #include <unistd.h>
 
-#include "common/cage.h"
 #include "common/fdio.h"
 #include "common/log.h"
 #include "common/mem.h"
@@ -24,7 +20,6 @@
 struct loader {
     struct event_base *base;
     struct chores *chores;
-    int filter_fd; /* for every export */
     int n_loading;
 };
 
@@ -43,29 +38,15 @@ struct load {
     struct err why;            /* likewise */
 };
 
-/* A memory file with the filter, made once and early: libseccomp is not to be
- * trusted when memory runs out. Empty where there can be none; Python complains. */
-static int new_filter_fd(void)
-{
-    struct err e = {0};
-    int fd = memfd_create("canaryd-filter", MFD_CLOEXEC);
-    if (fd < 0)
-        fatal(EX_OSERR, "memfd_create: %s", strerror(errno));
-    if (cage_write_filter(CAGE_EXPORTER, fd, &e) < 0)
-        log_warn("exports will not be caged: %s", e.text);
-    return fd;
-}
-
 struct loader *loader_new(struct event_base *base, struct chores *chores)
 {
     struct loader *l = mem_alloc(sizeof *l);
-    *l = (struct loader){.base = base, .chores = chores, .filter_fd = new_filter_fd()};
+    *l = (struct loader){.base = base, .chores = chores};
     return l;
 }
 
 void loader_free(struct loader **l)
 {
-    fd_close(&(*l)->filter_fd);
     free(*l);
     *l = NULL;
 }
@@ -109,16 +90,44 @@ static void open_model(void *arg)
         modelref_open(load->model_dir, load->path, load->options.max_model_bytes, &load->why);
 }
 
+/* It is a model, as far as the exporter can tell, but not for canary-worker. */
+static void on_inexpressible(struct load *load, const struct err *why)
+{
+    if (!load->options.python_serves) {
+        err_set(&load->why, "model-invalid", "%.400s; the setting python_worker is off", why->text);
+        finish(load, &load->why);
+        return;
+    }
+    log_info("%s; so the Python worker serves it", why->text);
+    load->model->runtime = RUNTIME_PYTHON;
+    load->model->served_fd = load->model->fd;
+    finish(load, NULL);
+}
+
+/* To read a pickle is to run it: so not one that anybody may have put there. Asked
+ * at every deployment, as the directory may be mended meanwhile. */
+static int check_dir(struct load *load)
+{
+    if (!dir_is_open_to_all(load->model_dir))
+        return 0;
+    return err_set(&load->why, "unsafe-directory",
+                   "%s: anybody may write to model_dir; .joblib and .pkl models, which are "
+                   "programs, are refused from it",
+                   load->model->name);
+}
+
 static void on_exported(void *arg, int native_fd, const struct err *why)
 {
     struct load *load = arg;
     load->exporter = NULL;
-    if (native_fd < 0) {
+    if (native_fd >= 0) {
+        load->model->served_fd = native_fd;
+        finish(load, NULL);
+    } else if (strcmp(why->code, "model-inexpressible") == 0) {
+        on_inexpressible(load, why);
+    } else {
         finish(load, why);
-        return;
     }
-    load->model->native_fd = native_fd;
-    finish(load, NULL);
 }
 
 static void start_export(struct load *load)
@@ -131,7 +140,6 @@ static void start_export(struct load *load)
         .memory_bytes = load->options.memory_bytes,
         .uid = load->options.uid,
         .gid = load->options.gid,
-        .filter_fd = load->loader->filter_fd,
         .allow_uncaged = load->options.allow_uncaged,
     };
     const struct exporter_listener listener = {.done = on_exported, .arg = load};
@@ -160,10 +168,13 @@ static void on_opened(void *arg)
     }
     const char *extension = modelref_extension(load->model->name);
     if (strcmp(extension, ".json") == 0) {
-        load->model->native_fd = load->model->fd;
+        load->model->served_fd = load->model->fd;
         finish(load, NULL);
     } else if (strcmp(extension, ".joblib") == 0 || strcmp(extension, ".pkl") == 0) {
-        start_export(load);
+        if (check_dir(load) < 0)
+            finish(load, &load->why);
+        else
+            start_export(load);
     } else {
         err_set(&load->why, "model-invalid",
                 "%s: the extension says what a model is; expected .json, .joblib or .pkl",

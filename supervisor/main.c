@@ -19,11 +19,14 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "proto/board.h"
+#include "supervisor/access.h"
 #include "supervisor/api_admin.h"
 #include "supervisor/api_predict.h"
 #include "supervisor/api_status.h"
+#include "supervisor/audit.h"
 #include "supervisor/chores.h"
 #include "supervisor/cli.h"
+#include "supervisor/doors.h"
 #include "supervisor/fleet.h"
 #include "supervisor/gateway.h"
 #include "supervisor/hello.h"
@@ -35,11 +38,14 @@
 #include "supervisor/modelref.h"
 #include "supervisor/notify.h"
 #include "supervisor/places.h"
+#include "supervisor/python.h"
 #include "supervisor/rollout.h"
 #include "supervisor/router.h"
+#include "supervisor/sample_log.h"
 #include "supervisor/settings.h"
 #include "supervisor/state.h"
 #include "supervisor/store.h"
+#include "supervisor/turn.h"
 
 #define EX_ALREADY_RUNNING EX_TEMPFAIL
 #define QUIET_MS           100   /* without a request before a drained server goes */
@@ -53,9 +59,9 @@ struct canaryd {
     struct cli cli;
     struct settings *settings;
     struct places *places;
-    int listen_fd;
-    char address[LISTEN_TEXT_SIZE];
+    struct doors doors;
     struct event_base *base;
+    struct turn *turn;
     struct event *signals[N_SIGNALS];
     struct event *on_drain_look;
     struct chores *chores;
@@ -63,15 +69,16 @@ struct canaryd {
     struct board *board;
     struct store *store;
     struct saved_state *saved; /* what the canaryd before us left, or NULL */
-    uint8_t *memory;           /* likewise of its judge, from the board */
-    size_t n_memory;
-    uint64_t memory_of;
+    struct board *last_board;  /* likewise, until our judge has read it */
+    struct sample_log *sample_log;
     struct notify *notify;
     struct loader *loader;
     struct fleet *fleet;
     struct router *router;
     struct judge *judge;
     struct rollout *rollout;
+    struct access *access;
+    struct audit *audit;
     struct gateway *gateway;
     struct api_predict *api_predict;
     struct api_admin *api_admin;
@@ -85,10 +92,23 @@ struct canaryd {
 
 /* --- News, from the bottom up -----------------------------------------------*/
 
-static void on_sample(void *arg, enum arm arm, int64_t round_trip_ns, int64_t service_ns)
+static struct judge_ticket on_draw(void *arg, enum arm arm, bool ends_group, int64_t now_ns)
 {
     const struct canaryd *d = arg;
-    judge_add_sample(d->judge, arm, round_trip_ns, service_ns);
+    return judge_draw(d->judge, arm, ends_group, now_ns);
+}
+
+static void on_call_ended(void *arg, const struct judge_ticket *ticket,
+                          const struct rule_sample *sample)
+{
+    const struct canaryd *d = arg;
+    judge_end_call(d->judge, ticket, sample);
+}
+
+static void on_stable_answer(void *arg, int64_t round_trip_ns)
+{
+    const struct canaryd *d = arg;
+    judge_add_stable(d->judge, round_trip_ns);
 }
 
 static void on_verdict(void *arg)
@@ -143,13 +163,13 @@ static void on_serving(void *arg)
 {
     struct canaryd *d = arg;
     struct err e = {0};
-    if (gateway_accept(d->gateway, d->listen_fd, &e) < 0)
+    const char *admin = d->doors.admin_address[0] != '\0' ? d->doors.admin_address : NULL;
+    if (doors_accept(&d->doors, d->gateway, &e) < 0)
         fatal(EX_SOFTWARE, "%s", e.text);
-    d->listen_fd = -1; /* the gateway's now */
-    places_write_address(d->places, d->address);
+    places_write_address(d->places, d->doors.address, admin);
     notify_ready(d->notify, "serving");
     tell_status(d);
-    hello_print(fleet_model(d->fleet, ROLE_STABLE), d->address, d->places->canaryctl);
+    hello_print(fleet_model(d->fleet, ROLE_STABLE), d->doors.address, admin, d->places->canaryctl);
 }
 
 static void start_draining(struct canaryd *d);
@@ -169,6 +189,15 @@ static void on_rollout_changed(void *arg)
     tell_status(arg);
 }
 
+static struct conns_limits limits_of(const struct settings *s)
+{
+    return (struct conns_limits){.header_ms = s->header_timeout_ms,
+                                 .body_ms = s->body_timeout_ms,
+                                 .write_ms = s->write_timeout_ms,
+                                 .idle_ms = s->idle_timeout_ms,
+                                 .max = listen_max_connections(s->max_connections)};
+}
+
 /* --- Signals ----------------------------------------------------------------*/
 
 static void adopt_settings(struct canaryd *d, struct settings *wanted)
@@ -177,11 +206,13 @@ static void adopt_settings(struct canaryd *d, struct settings *wanted)
     settings_log_changes(old, wanted);
     settings_keep_fixed(wanted, old);
     d->settings = wanted;
+    const struct conns_limits limits = limits_of(wanted);
     log_set_level((enum log_level)log_level_parse(wanted->log_level));
     fleet_set_settings(d->fleet, wanted);
     router_set_settings(d->router, wanted);
     judge_set_settings(d->judge, wanted);
     api_status_set_settings(d->api_status, wanted);
+    gateway_set_limits(d->gateway, &limits);
     rollout_set_settings(d->rollout, wanted);
     settings_free(&old);
 }
@@ -196,6 +227,9 @@ static void on_hup(evutil_socket_t fd, short what, void *arg)
     notify_reloading(d->notify);
     struct settings *wanted =
         settings_load(d->cli.config, d->cli.overrides, d->cli.n_overrides, &e);
+    if (wanted != NULL &&
+        access_set(d->access, wanted->admin_token_file, wanted->allowed_hosts, &e) < 0)
+        settings_free(&wanted);
     if (wanted == NULL) {
         log_error("reload: %s; nothing changes", e.text);
     } else {
@@ -297,6 +331,8 @@ static void take_down(struct canaryd *d)
 {
     places_remove_address(d->places);
     gateway_free(&d->gateway);
+    access_free(&d->access);
+    audit_free(&d->audit);
     api_status_free(&d->api_status);
     api_admin_free(&d->api_admin);
     api_predict_free(&d->api_predict);
@@ -306,17 +342,19 @@ static void take_down(struct canaryd *d)
     fleet_free(&d->fleet);
     loader_free(&d->loader);
     notify_free(&d->notify);
+    sample_log_end(d->sample_log);
     chores_free(&d->chores);
+    sample_log_free(&d->sample_log);
     store_free(&d->store);
     saved_state_free(&d->saved);
-    free(d->memory);
     journal_free(&d->journal);
     board_free(&d->board);
     for (int i = 0; i < N_SIGNALS; i++)
         event_free(d->signals[i]);
     event_free(d->on_drain_look);
+    turn_free(&d->turn);
     event_base_free(d->base);
-    fd_close(&d->listen_fd);
+    doors_close(&d->doors);
     settings_free(&d->settings);
     places_free(&d->places);
     cli_free(&d->cli);
@@ -328,56 +366,36 @@ static int exit_status_of(const struct err *e)
 {
     if (strcmp(e->code, "already-running") == 0)
         return EX_ALREADY_RUNNING;
+    if (strcmp(e->code, "bad-setting") == 0 || strcmp(e->code, "bad-token-file") == 0)
+        return EX_CONFIG;
     if (strcmp(e->code, "address-in-use") == 0 || strcmp(e->code, "cannot-listen") == 0)
         return EX_UNAVAILABLE;
     return EX_CANTCREAT;
 }
 
-/* A passed socket wins: under systemd the address is canaryd.socket's. */
-static void take_socket(struct canaryd *d)
-{
-    struct err e = {0};
-    int rc = notify_listen_fd(&d->listen_fd, &e);
-    bool passed = d->listen_fd >= 0;
-    if (rc == 0 && !passed)
-        d->listen_fd = listen_on(d->settings->listen, &e);
-    if (d->listen_fd < 0 || listen_address(d->listen_fd, d->address) < 0)
-        fatal(exit_status_of(&e), "%s", e.text);
-    if (passed && strcmp(d->settings->listen, d->address) != 0)
-        log_warn("listen: %s is not used; the socket that was passed (LISTEN_FDS) has %s",
-                 d->settings->listen, d->address);
-}
-
 static void open_files(struct canaryd *d)
 {
     struct err e = {0};
+    if (places_check(d->places, &e) < 0)
+        fatal(EX_CONFIG, "%s", e.text);
     d->journal = journal_open(d->places->state_dir, d->chores, &e);
     if (d->journal == NULL || places_lock_runtime_dir(d->places, &e) < 0)
         fatal(exit_status_of(&e), "%s", e.text);
-    take_socket(d);
+    if (doors_open(&d->doors, d->settings, d->places->runtime_dir, &e) < 0)
+        fatal(exit_status_of(&e), "%s", e.text);
     d->store = store_new(d->places->state_dir, d->chores);
     if (store_load(d->store, &d->saved, &e) < 0)
         fatal(EX_CONFIG, "%s", e.text);
 }
 
-/* Takes what the last supervisor left on its board, then makes a new one. */
+/* Those who have mapped the last supervisor's board keep it when a new one is made. */
 static void open_board(struct canaryd *d)
 {
     struct err e = {0};
-    uint64_t deployment = 0;
-    uint8_t memory[RULE_MEMORY_MAX];
     char *path = mem_printf("%s/board", d->places->runtime_dir);
-    struct board *last = board_open_reader(path, &e);
-    if (last != NULL)
-        d->n_memory = board_memo_read(last, &deployment, memory, sizeof memory);
-    else if (access(path, F_OK) == 0)
+    d->last_board = board_open_reader(path, &e);
+    if (d->last_board == NULL && access(path, F_OK) == 0)
         log_warn("%s; a new board is begun", e.text);
-    board_free(&last);
-    if (d->n_memory > 0) {
-        d->memory = mem_array(d->n_memory, 1);
-        memcpy(d->memory, memory, d->n_memory);
-        d->memory_of = deployment;
-    }
     d->board = board_create(path, &e);
     free(path);
     if (d->board == NULL)
@@ -388,7 +406,8 @@ static void build_rooms(struct canaryd *d)
 {
     const struct fleet_listener fleet_news = {
         .up = on_up, .failed = on_failed, .gave_up = on_gave_up, .buried = on_buried, .arg = d};
-    const struct router_listener router_news = {.sample = on_sample, .arg = d};
+    const struct router_listener router_news = {
+        .draw = on_draw, .ended = on_call_ended, .stable = on_stable_answer, .arg = d};
     const struct judge_listener judge_news = {.bad = on_verdict, .arg = d};
     const struct rollout_listener rollout_news = {
         .serving = on_serving, .hopeless = on_hopeless, .changed = on_rollout_changed, .arg = d};
@@ -396,11 +415,13 @@ static void build_rooms(struct canaryd *d)
     /* The stable model may have to be exported first, with a deadline of its own. */
     notify_starting(d->notify, 2 * d->settings->start_timeout_ms + SLACK_MS);
     d->loader = loader_new(d->base, d->chores);
-    d->fleet = fleet_new(d->base, d->settings, d->places->worker_program, d->board, &fleet_news);
-    d->router = router_new(d->base, d->fleet, d->settings, &router_news);
-    d->judge = judge_new(d->settings, d->board, &judge_news);
-    if (d->memory != NULL)
-        judge_remember(d->judge, d->memory_of, d->memory, d->n_memory);
+    d->fleet = fleet_new(d->base, d->settings, &d->places->workers, d->board, &fleet_news);
+    d->router = router_new(d->base, d->fleet, d->turn, d->settings, &router_news);
+    d->sample_log = sample_log_new(d->base, d->chores);
+    d->judge = judge_new(d->settings, d->board, d->sample_log, &judge_news);
+    if (d->last_board != NULL)
+        judge_remember(d->judge, d->last_board);
+    board_free(&d->last_board);
     const struct rollout_rooms rooms = {.loader = d->loader,
                                         .fleet = d->fleet,
                                         .router = d->router,
@@ -410,19 +431,32 @@ static void build_rooms(struct canaryd *d)
     d->rollout = rollout_new(d->settings, &rooms, d->places->exporter_program, &rollout_news);
 }
 
+static void open_access(struct canaryd *d)
+{
+    struct err e = {0};
+    const struct settings *s = d->settings;
+    d->access = access_new();
+    d->audit = audit_new(d->journal);
+    if (access_set(d->access, s->admin_token_file, s->allowed_hosts, &e) < 0)
+        fatal(exit_status_of(&e), "%s", e.text);
+    if (d->doors.door == DOOR_REMOTE && !access_has_token(d->access))
+        log_warn("%s is not a loopback address: the admin endpoints are closed", d->doors.address);
+}
+
 static void build_apis(struct canaryd *d)
 {
     const struct gateway_options options = {
         .max_body_bytes = d->settings->max_body_bytes,
-        .admin_open = listen_is_local(d->listen_fd),
+        .limits = limits_of(d->settings),
+        .access = d->access,
+        .on_admin = audit_call,
+        .on_admin_arg = d->audit,
     };
     const struct api_status_rooms rooms = {.rollout = d->rollout,
                                            .fleet = d->fleet,
                                            .router = d->router,
                                            .journal = d->journal,
                                            .board = d->board};
-    if (!options.admin_open)
-        log_warn("%s is not a loopback address: the admin endpoints are closed", d->address);
     d->gateway = gateway_new(d->base, &options);
     d->api_predict = api_predict_new(d->gateway, d->router);
     d->api_admin = api_admin_new(d->gateway, d->rollout, d->judge, d->fleet);
@@ -445,6 +479,7 @@ static void build(struct canaryd *d)
     struct err e = {0};
     listen_raise_descriptor_limit();
     d->base = new_base();
+    d->turn = turn_new(d->base);
     watch_signals(d);
     d->on_drain_look = event_new(d->base, -1, EV_PERSIST, on_drain_look, d);
     d->places = places_find(d->settings, &e);
@@ -454,44 +489,25 @@ static void build(struct canaryd *d)
     open_files(d);
     open_board(d);
     build_rooms(d);
+    open_access(d);
     build_apis(d);
-}
-
-/* Exits for --help, --version, --check-config and mistakes; else fills d. */
-static void read_command_line(struct canaryd *d, int argc, char **argv)
-{
-    struct err e = {0};
-    if (cli_parse(argc, argv, &d->cli, &e) < 0) {
-        fprintf(stderr, "canaryd: %s\n", e.text);
-        exit(EX_USAGE);
-    }
-    if (d->cli.help)
-        cli_print_help();
-    if (d->cli.version)
-        printf("canaryd %s\n", CANARYD_VERSION);
-    if (d->cli.help || d->cli.version)
-        exit(EX_OK);
-    d->settings = settings_load(d->cli.config, d->cli.overrides, d->cli.n_overrides, &e);
-    if (d->settings == NULL) {
-        fprintf(stderr, "canaryd: %s\n", e.text);
-        exit(strcmp(e.code, "usage") == 0 ? EX_USAGE : EX_CONFIG);
-    }
-    if (d->cli.check_config) {
-        printf("the settings are right\n");
-        exit(EX_OK);
-    }
-    log_set_level((enum log_level)log_level_parse(d->settings->log_level));
 }
 
 int main(int argc, char **argv)
 {
-    struct canaryd d = {.listen_fd = -1};
+    struct canaryd d = {.exit_status = EX_OK};
     log_init("canaryd", LOG_LEVEL_INFO);
     memory_check_libraries();
-    read_command_line(&d, argc, argv);
+    d.settings = cli_begin(argc, argv, &d.cli);
+    log_set_level((enum log_level)log_level_parse(d.settings->log_level));
+    if (dir_is_open_to_all(d.settings->model_dir))
+        log_warn("model_dir: anybody may write to %s; .joblib and .pkl models, which are programs, "
+                 "are refused from it",
+                 d.settings->model_dir);
+    python_filter_fd(); /* early; see there */
     build(&d);
     rollout_start(d.rollout, d.saved);
-    event_base_dispatch(d.base);
+    turn_run(d.turn);
     int status = d.exit_status;
     take_down(&d);
     log_info("stopped");

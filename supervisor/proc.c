@@ -18,9 +18,8 @@
 #include "common/mem.h"
 #include "supervisor/modelref.h"
 #include "supervisor/proc_private.h"
+#include "supervisor/python.h"
 #include "supervisor/words.h"
-
-#define MAX_FILES 32 /* of a worker: the loader opens libraries one after the other */
 
 /* --- The board --------------------------------------------------------------*/
 
@@ -246,17 +245,30 @@ static int start_with_output(struct proc *p, int output_fd, struct err *e)
     int ends[2];
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
         return err_set_errno(e, "spawn-failed", "socketpair");
-    const char *const argv[] = {p->options.program, p->model->name, NULL};
+    char user[32];
+    char filter[] = "5";
+    snprintf(user, sizeof user, "%u:%u", p->options.uid, p->options.gid);
+    const bool is_python = p->options.python != NULL;
+    const char *const by_itself[] = {p->options.program, p->model->name, NULL};
+    const char *const by_python[] = {p->options.python,
+                                     "-I",
+                                     "-B",
+                                     p->options.program,
+                                     p->model->name,
+                                     filter,
+                                     user,
+                                     p->options.allow_uncaged ? "allow-uncaged" : NULL,
+                                     NULL};
     const struct spawn_request request = {
-        .argv = argv,
-        .fds = {ends[1], p->model->native_fd},
-        .n_fds = 2,
+        .argv = is_python ? by_python : by_itself,
+        .fds = {ends[1], p->model->served_fd, is_python ? python_filter_fd() : -1},
+        .n_fds = is_python ? 3 : 2,
         .output_fd = output_fd,
-        .limits = {.uid = p->options.uid,
+        /* Python changes user itself: root's may lie where nobody else can read. A
+         * sanitizer reserves the whole address space. */
+        .limits = {.uid = is_python ? 0 : p->options.uid,
                    .gid = p->options.gid,
-                   /* A sanitizer reserves the whole address space. */
-                   .memory_bytes = cage_exempt() == NULL ? p->options.memory_bytes : 0,
-                   .n_files = MAX_FILES,
+                   .memory_bytes = is_python || cage_exempt() == NULL ? p->options.memory_bytes : 0,
                    .cpu_ms = p->options.start_timeout_ms},
     };
     int rc = spawn(&request, &p->child, e);
@@ -308,7 +320,7 @@ struct proc *proc_start(const struct proc_options *options, struct modelref *mod
         p->rows[clock] = -1;
     proc_set_role(p, options->role);
     p->started_ns = clock_mono_ns();
-    p->channel = channel_new(options->base, fd, &up);
+    p->channel = channel_new(options->base, fd, options->lines, &up);
     p->on_exit =
         event_new(options->base, p->child.pidfd, EV_READ | EV_PERSIST, on_exit_of_child, p);
     p->on_timer = evtimer_new(options->base, on_timer, p);

@@ -17,6 +17,7 @@
 #include "supervisor/channel.h"
 
 struct event_base;
+struct lines;
 struct modelref;
 struct proc;
 
@@ -65,8 +66,10 @@ struct proc_listener {
 
 struct proc_options {
     struct event_base *base;
+    const struct lines *lines;
     struct board *board; /* where samples are written; may be NULL */
-    const char *program; /* path of canary-worker */
+    const char *program; /* path of the worker */
+    const char *python;  /* that runs it, or NULL: it runs by itself */
     const char *role;    /* "stable", "canary": a label for logs and the board */
     int64_t start_timeout_ms;
     int64_t hang_ms;
@@ -74,10 +77,11 @@ struct proc_options {
     uid_t uid; /* of spawn_limits, as the next two */
     gid_t gid;
     int64_t memory_bytes;
+    bool allow_uncaged; /* a pickle, where the kernel has no cage */
 };
 
 /* Forks and execs a worker for the model and keeps a reference to it. NULL with
- * err when not even that was possible. role and program are copied. */
+ * err when not even that was possible. The texts are copied or not kept. */
 struct proc *proc_start(const struct proc_options *options, struct modelref *model,
                         const struct proc_listener *listener, struct err *e);
 

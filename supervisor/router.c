@@ -27,16 +27,24 @@
 
 static const struct {
     const char *name;
+    const char *user_name;
     enum role role;
-    unsigned n_tries; /* of different processes, before another arm is asked */
+    unsigned n_tries;          /* of different processes, before another arm is asked */
+    enum arm next[N_ARMS - 1]; /* those, in this order */
 } arms[N_ARMS] = {
-    [ARM_STABLE] = {"stable", ROLE_STABLE, 2},
-    [ARM_CANARY] = {"canary", ROLE_CANARY, 1},
+    [ARM_STABLE] = {"stable", "stable", ROLE_STABLE, 2, {ARM_BASELINE, ARM_CANARY}},
+    [ARM_BASELINE] = {"baseline", "stable", ROLE_BASELINE, 1, {ARM_STABLE, ARM_CANARY}},
+    [ARM_CANARY] = {"canary", "canary", ROLE_CANARY, 1, {ARM_STABLE, ARM_BASELINE}},
 };
 
 const char *arm_name(enum arm arm)
 {
     return arms[arm].name;
+}
+
+const char *arm_user_name(enum arm arm)
+{
+    return arms[arm].user_name;
 }
 
 int router_role(enum arm arm)
@@ -49,7 +57,9 @@ int router_role(enum arm arm)
 static void end_job(struct job *job, const struct prediction *answer, const struct err *why)
 {
     struct router *r = job->router;
+    router_unask_draw(job);
     r->counts.n_in_flight--;
+    router_note_room(r);
     if (answer == NULL)
         r->counts.n_failed++;
     job->done(job->arg, answer, why);
@@ -65,10 +75,13 @@ void router_give_up(struct job *job, const char *code, const char *text)
     end_job(job, NULL, &why);
 }
 
-/* Only what the lot gave an arm, at the first try, is evidence about that arm. */
+/* Only what the lot gave an arm, at the first try, is evidence about that arm. Stable
+ * answers for a baseline that is not there: these are samples of stable. */
 static bool is_sample(const struct job *job)
 {
-    return job->by_lot && job->n_tries == 1 && job->asked == job->drawn;
+    bool stands_in = job->drawn == ARM_BASELINE && job->asked == ARM_STABLE;
+    return job->routing == ROUTING_BY_LOT && job->n_tries == 1 &&
+           (job->asked == job->drawn || stands_in);
 }
 
 static void answer(struct job *job, const struct call_result *result)
@@ -85,11 +98,7 @@ static void answer(struct job *job, const struct call_result *result)
     r->counts.n_answered[job->asked]++;
     if (job->asked != job->drawn)
         r->counts.n_fallbacks++;
-    bool counts = is_sample(job);
-    enum arm arm = job->asked;
     end_job(job, &prediction, NULL);
-    if (counts)
-        r->listener.sample(r->listener.arg, arm, result->round_trip_ns, result->service_ns);
 }
 
 /* --- Asking -----------------------------------------------------------------*/
@@ -157,6 +166,8 @@ static void ask(struct job *job, enum arm arm, struct proc *p)
         r->n_tokens--;
         r->counts.n_retried++;
     }
+    if (arm != job->drawn)
+        router_unask_draw(job);
     job->asked = arm;
     job->tried[arm].n++;
     job->tried[arm].last = p;
@@ -207,8 +218,8 @@ static enum chance choose(const struct job *job, struct choice *c)
     enum chance best = look_at_arm(job, job->drawn, c);
     if (best == CHANCE_SOON && !job->is_impatient)
         return best;
-    for (enum arm arm = 0; arm < N_ARMS && best != CHANCE_NOW; arm++) {
-        enum chance chance = arm == job->drawn ? CHANCE_NONE : look_at_arm(job, arm, c);
+    for (size_t i = 0; i < N_ARMS - 1 && best != CHANCE_NOW; i++) {
+        enum chance chance = look_at_arm(job, arms[job->drawn].next[i], c);
         if (chance > best)
             best = chance;
     }
@@ -268,26 +279,46 @@ static void note_fault(struct job *job, const struct call_result *result)
 }
 
 /* Alone is who was all that the worker owed: not even a late answer beside it. A
- * canary may die of anything, and stable would answer: only stable's deaths, of
- * which nobody is left to save it, make a request poison. */
+ * canary may die of anything, and stable would answer: only the stable model's
+ * deaths (a baseline's are that too), of which nobody is left to save it, make a
+ * request poison. */
 static void note_death(struct job *job, const struct call_result *result)
 {
     struct router *r = job->router;
     if (proc_was_let_go(job->call.proc))
         return;
     job->is_suspect = true;
-    job->n_deaths += result->n_owed == 1 && job->asked == ARM_STABLE;
+    job->n_deaths += result->n_owed == 1 && job->asked != ARM_CANARY;
     if (job->n_deaths == MAX_DEATHS)
         quarantine_add(r->quarantine, job->features, job->n_features, clock_mono_ns());
 }
 
-/* A call that was given up lasted at least so long: left out, a canary that never
- * answers in time would look like one that nobody has asked. */
-static void note_timeout(const struct job *job, const struct call_result *result)
+/* A worker that was let go died of our own doing. */
+static enum outcome outcome_of(const struct job *job, const struct call_result *result)
 {
-    int64_t elapsed_ns = clock_mono_ns() - result->start_ns;
-    if (is_sample(job))
-        job->router->listener.sample(job->router->listener.arg, job->asked, elapsed_ns, elapsed_ns);
+    static const enum outcome outcomes[N_CALL_OUTCOMES] = {
+        [CALL_OK] = OUTCOME_OK,
+        [CALL_FAULT] = OUTCOME_FAULT,
+        [CALL_TIMEOUT] = OUTCOME_TIMEOUT,
+        [CALL_LOST] = OUTCOME_DEATH,
+    };
+    if (result->outcome == CALL_LOST && proc_was_let_go(job->call.proc))
+        return OUTCOME_UNASKED;
+    return outcomes[result->outcome];
+}
+
+/* Of its first call, to the arm that was drawn; later ones find the draw's end told. */
+static void note_sample(struct job *job, const struct call_result *result)
+{
+    struct router *r = job->router;
+    struct rule_sample sample = {.outcome = outcome_of(job, result),
+                                 .round_trip_ns = (uint64_t)result->round_trip_ns,
+                                 .service_ns = (uint64_t)result->service_ns,
+                                 .has_service = true};
+    if (job->has_ticket)
+        router_end_draw(job, &sample, result->start_ns);
+    else if (result->outcome == CALL_OK && is_sample(job) && job->asked == ARM_STABLE)
+        r->listener.stable(r->listener.arg, result->round_trip_ns);
 }
 
 static void on_result(struct proc_call *call, const struct call_result *result)
@@ -295,12 +326,11 @@ static void on_result(struct proc_call *call, const struct call_result *result)
     struct job *job = (struct job *)call;
     struct router *r = job->router;
     struct proc *p = call->proc;
+    note_sample(job, result);
     if (result->outcome == CALL_FAULT)
         note_fault(job, result);
     else if (result->outcome == CALL_LOST)
         note_death(job, result);
-    else if (result->outcome == CALL_TIMEOUT)
-        note_timeout(job, result);
     if (result->outcome == CALL_OK)
         answer(job, result);
     else
@@ -310,15 +340,16 @@ static void on_result(struct proc_call *call, const struct call_result *result)
 
 /* --- For the owner ----------------------------------------------------------*/
 
-struct router *router_new(struct event_base *base, struct fleet *fleet,
+struct router *router_new(struct event_base *base, struct fleet *fleet, struct turn *turn,
                           const struct settings *settings, const struct router_listener *listener)
 {
     struct router *r = mem_alloc(sizeof *r);
-    *r = (struct router){.fleet = fleet, .settings = settings, .listener = *listener};
+    *r = (struct router){.fleet = fleet, .turn = turn, .settings = settings, .listener = *listener};
     r->n_tokens = max_tokens(r);
-    r->quarantine = quarantine_new();
     rng_seed_from_system(&r->urn.rng);
+    r->quarantine = quarantine_new();
     router_wait_init(r, base);
+    router_door_init(r, base);
     return r;
 }
 
@@ -328,6 +359,7 @@ void router_free(struct router **r)
         return;
     assert((*r)->counts.n_in_flight == 0);
     router_wait_clear(*r);
+    router_door_free(*r);
     quarantine_free(&(*r)->quarantine);
     free(*r);
     *r = NULL;
@@ -336,32 +368,12 @@ void router_free(struct router **r)
 void router_set_settings(struct router *r, const struct settings *settings)
 {
     r->settings = settings;
-}
-
-void router_set_share(struct router *r, double percent)
-{
-    urn_set_share(&r->urn, percent);
+    router_note_room(r); /* max_in_flight may have grown */
 }
 
 size_t router_n_features(const struct router *r)
 {
     return r->n_features;
-}
-
-static enum arm choose_arm(struct router *r, enum routing routing)
-{
-    if (routing == ROUTING_BY_LOT)
-        return urn_draw(&r->urn) ? ARM_CANARY : ARM_STABLE;
-    return routing == ROUTING_TO_CANARY ? ARM_CANARY : ARM_STABLE;
-}
-
-int router_admit(struct router *r, struct err *e)
-{
-    if (r->counts.n_in_flight < (size_t)r->settings->max_in_flight)
-        return 0;
-    r->counts.n_overloaded++;
-    return err_set(e, "overloaded", "%zu requests are in flight; max_in_flight is %lld",
-                   r->counts.n_in_flight, (long long)r->settings->max_in_flight);
 }
 
 /* 0, or -1 with err: this one must not even be tried. */
@@ -374,7 +386,18 @@ static int refuse_at_the_door(struct router *r, const double *features, size_t n
     }
     if (r->stopping)
         return err_set(e, "unavailable", "canaryd stops");
-    return router_admit(r, e);
+    return 0;
+}
+
+/* The lot is drawn here, not at the door: blocks hold what was asked in their time. */
+void router_begin(struct job *job)
+{
+    struct router *r = job->router;
+    router_draw(job);
+    r->counts.n_requests++;
+    r->counts.n_in_flight++;
+    add_token(r);
+    router_route(job);
 }
 
 int router_predict(struct router *r, const double *features, size_t n, enum routing routing,
@@ -388,14 +411,10 @@ int router_predict(struct router *r, const double *features, size_t n, enum rout
     job->done = done;
     job->arg = arg;
     job->deadline_ns = clock_mono_ns() + r->settings->predict_deadline_ms * NS_PER_MS;
-    job->by_lot = routing == ROUTING_BY_LOT;
-    job->drawn = choose_arm(r, routing);
+    job->routing = routing;
     job->n_features = n;
     memcpy(job->features, features, n * sizeof *features);
-    r->counts.n_requests++;
-    r->counts.n_in_flight++;
-    add_token(r);
-    router_route(job);
+    router_enter(job);
     return 0;
 }
 

@@ -8,9 +8,9 @@
 #include <stdbool.h>
 #include <sys/queue.h>
 
+#include "judge/urn.h"
 #include "supervisor/proc.h"
 #include "supervisor/router.h"
-#include "supervisor/urn.h"
 
 #define MAX_FAULTS 4 /* models that a job remembers to have been refused by */
 
@@ -23,9 +23,11 @@ struct job {
     void *arg;
     int64_t deadline_ns;
     int64_t due_ns; /* while it waits: when its time, or its patience, is over */
+    enum routing routing;
     enum arm drawn;
     enum arm asked;
-    bool by_lot;
+    bool has_ticket; /* until its end is told */
+    struct judge_ticket ticket;
     bool is_suspect;   /* was in flight when a process died: is asked alone */
     bool is_impatient; /* has waited for a held process, and takes another arm's */
     struct {
@@ -55,6 +57,7 @@ struct router {
     struct fleet *fleet;
     const struct settings *settings;
     struct router_listener listener;
+    struct turn *turn;
     struct urn urn;
     struct quarantine *quarantine;
     uint64_t n_tokens; /* retries that may be made */
@@ -63,12 +66,28 @@ struct router {
     struct job_list waiting[N_QUEUES]; /* each by due_ns */
     struct event *on_due;
     struct event *on_wake;
+    struct job_list door; /* before max_in_flight; by due_ns */
+    struct event *on_door_due;
+    struct event *on_room;
     struct router_counts counts;
 };
+
+/* Begins with a job, which is in flight from now on. */
+void router_begin(struct job *job);
 
 /* Asks a process, waits for one, or ends the job. */
 void router_route(struct job *job);
 void router_give_up(struct job *job, const char *code, const char *text);
+
+/* Draws the arm, or takes the one that the job's routing names. */
+void router_draw(struct job *job);
+
+/* Tells what became of the job's draw, unless it was told already. start_ns: of its
+ * call; whether it was stalled is filled in. */
+void router_end_draw(struct job *job, struct rule_sample *sample, int64_t start_ns);
+
+/* ... that its arm was never asked. */
+void router_unask_draw(struct job *job);
 
 /* The process of an arm that plays this role. */
 int router_role(enum arm arm);
@@ -83,5 +102,16 @@ void router_settle(struct router *r, struct proc *p);
 
 void router_wait_init(struct router *r, struct event_base *base);
 void router_wait_clear(struct router *r);
+
+/* Begins with the job, or holds it at the door (router_door.c). */
+void router_enter(struct job *job);
+
+/* There may be room: who is first at the door comes in, on this turn of the loop. */
+void router_note_room(struct router *r);
+
+/* Sends everybody away who is at the door. */
+void router_clear_door(struct router *r, const char *code, const char *text);
+void router_door_init(struct router *r, struct event_base *base);
+void router_door_free(struct router *r);
 
 #endif

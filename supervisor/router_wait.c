@@ -154,6 +154,7 @@ void router_stop(struct router *r)
     for (enum queue q = 0; q < N_QUEUES; q++)
         while (!TAILQ_EMPTY(&r->waiting[q]))
             router_give_up(take_first(r, q), "unavailable", "canaryd stops");
+    router_clear_door(r, "unavailable", "canaryd stops");
 }
 
 void router_wait_init(struct router *r, struct event_base *base)

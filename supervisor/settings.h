@@ -20,14 +20,29 @@
 
 struct settings {
     char *listen;
+    char *admin_listen;
+    char *admin_token_file;
+    char *allowed_hosts;
     char *model_dir;
     char *stable_model;
     char *canary_model;
     double canary_percent;
     int64_t min_samples;
     double alpha;
+    bool baseline;
+    double block_ms;
     double margin_ms;
     double margin_ratio;
+    double service_block_ms;
+    double service_margin_ms;
+    double service_margin_ratio;
+    double mean_part;
+    double service_mean_part;
+    double tail_part;
+    double service_tail_part;
+    double errors_part;
+    char *observe_only;
+    double promotion_margin;
     bool auto_rollback;
     double slowdown_ms;
     int64_t warmup_requests;
@@ -40,15 +55,23 @@ struct settings {
     int64_t crash_limit;
     int64_t max_in_flight;
     int64_t max_body_bytes;
+    int64_t max_connections;
+    int64_t header_timeout_ms;
+    int64_t body_timeout_ms;
+    int64_t write_timeout_ms;
+    int64_t idle_timeout_ms;
     int64_t max_model_bytes;
     char *python;
     char *worker_user;
     int64_t worker_memory_bytes;
     bool allow_uncaged_pickles;
+    char *python_worker;
     char *worker_program;
+    char *python_worker_program;
     char *exporter_program;
     char *state_dir;
     char *runtime_dir;
+    char *sample_log;
     char *log_level;
     uid_t worker_uid; /* worker_user looked up; 0: workers stay who we are */
     gid_t worker_gid;

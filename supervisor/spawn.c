@@ -21,6 +21,7 @@
 
 #define FIRST_FD    3
 #define EXEC_FAILED 127
+#define MAX_FDS     256 /* of a child: a worker needs five, the exporter some dozens */
 
 /* waitid's id type for a pidfd; newer than glibc 2.35's headers in some places. */
 #ifndef P_PIDFD
@@ -102,8 +103,8 @@ static bool set_limits(const struct spawn_limits *l)
 {
     const struct rlimit no_core = {0, 0};
     return setrlimit(RLIMIT_CORE, &no_core) == 0 && limit(RLIMIT_AS, l->memory_bytes) &&
-           limit(RLIMIT_FSIZE, l->file_bytes) && limit(RLIMIT_NOFILE, l->n_files) &&
-           limit_cpu(l->cpu_ms);
+           limit(RLIMIT_FSIZE, l->file_bytes) &&
+           limit(RLIMIT_NOFILE, l->n_files > 0 ? l->n_files : MAX_FDS) && limit_cpu(l->cpu_ms);
 }
 
 /* The system calls themselves: glibc's functions would signal the threads that
@@ -186,7 +187,10 @@ void spawn_kill(const struct spawned *child)
 int spawn_reap(int pidfd, char *how, size_t size)
 {
     siginfo_t info = {0};
-    if (waitid(P_PIDFD, (id_t)pidfd, &info, WEXITED | WNOHANG) < 0 || info.si_pid == 0)
+    if (waitid(P_PIDFD, (id_t)pidfd, &info, WEXITED | WNOHANG | WNOWAIT) < 0 || info.si_pid == 0)
+        return -1;
+    kill(-info.si_pid, SIGKILL); /* what it leaves behind; after the wait the number is free */
+    if (waitid(P_PIDFD, (id_t)pidfd, &info, WEXITED | WNOHANG) < 0)
         return -1;
     if (info.si_code == CLD_EXITED)
         snprintf(how, size, "exit status %d%s", info.si_status,

@@ -20,7 +20,7 @@ struct spawn_limits {
     gid_t gid;
     int64_t memory_bytes; /* of address space (RLIMIT_AS) */
     int64_t file_bytes;   /* of any file that it writes (RLIMIT_FSIZE) */
-    int64_t n_files;      /* open at once */
+    int64_t n_files;      /* open at once; at most 256 */
     int64_t cpu_ms;       /* of processor time until spawn_lift_cpu_limit; rounded up to seconds */
 };
 
@@ -40,7 +40,9 @@ struct spawned {
 /* 0, or -1 with err ("spawn-failed"). A program that cannot be executed shows
  * as exit status 127. The child dies with the supervisor (PR_SET_PDEATHSIG),
  * leads a process group, dumps no core and gains no privileges. The program is
- * opened before the child becomes another user, who may not be able to reach it. */
+ * opened before the child becomes another user, who may not be able to reach it.
+ * How many processes it makes is not bounded here: RLIMIT_NPROC counts those of the
+ * user, not its own, and does not bind root; a cage forbids them. */
 int spawn(const struct spawn_request *request, struct spawned *child, struct err *e);
 
 /* The child has shown that it can start: it may use the processor for ever. Does
@@ -53,8 +55,9 @@ void spawn_lift_cpu_limit(const struct spawned *child);
  * have been reaped yet, so neither number can be another's. */
 void spawn_kill(const struct spawned *child);
 
-/* Reaps the child behind a pidfd that has become readable. Writes "exit status
- * 3" or "signal 9 (Killed)". 0, or -1 while it is still running. */
+/* Reaps the child behind a pidfd that has become readable, and kills those of its
+ * group that it leaves behind. Writes "exit status 3" or "signal 9 (Killed)". 0, or
+ * -1 while it is still running. */
 int spawn_reap(int pidfd, char *how, size_t size);
 
 /* The directory of the running program, so that its companions are found

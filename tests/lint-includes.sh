@@ -17,9 +17,11 @@ allowed_of() { # folder -> the folders it may include
 
 # The supervisor's rooms, bottom to top; a room may include those of lines above its own.
 rooms="
-chores gate listen memory modelref notify problems quarantine settings spawn urn words
-channel cli exporter gateway hello journal places state
-judge loader proc store
+chores features gate line listen memory modelref notify peer plain_request problems python quarantine settings spawn token turn words
+access conns
+port
+channel cli exporter gateway hello journal places sample_log state
+audit doors judge loader proc store
 seat
 fleet
 router

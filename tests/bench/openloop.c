@@ -40,6 +40,7 @@ struct connection {
     int fd;
     bool is_busy;
     int64_t due_ns; /* when its request should have been sent */
+    int64_t sent_ns;
     size_t n_bytes;
     char bytes[ANSWER_BYTES];
 };
@@ -54,7 +55,8 @@ struct load {
     struct connection **idle; /* a stack */
     size_t n_idle;
     uint64_t n_sent, n_good, n_refused, n_other, n_lost;
-    struct histogram good, refused;
+    struct histogram good;            /* since a request was due */
+    struct histogram served, refused; /* since it was sent */
 };
 
 static void open_connection(struct load *l, struct connection *c)
@@ -87,6 +89,7 @@ static void send_what_is_due(struct load *l, int64_t now)
         struct connection *c = l->idle[--l->n_idle];
         c->is_busy = true;
         c->due_ns = l->rate > 0 ? due_ns(l, l->n_sent) : now;
+        c->sent_ns = clock_mono_ns();
         l->n_sent++;
         if (send(c->fd, request, sizeof request - 1, MSG_NOSIGNAL) != (ssize_t)sizeof request - 1)
             l->n_lost++;
@@ -111,9 +114,10 @@ static void count_answer(struct load *l, struct connection *c, int64_t now)
     if (status == 200) {
         l->n_good++;
         histogram_add(&l->good, latency);
+        histogram_add(&l->served, (uint64_t)(now - c->sent_ns));
     } else if ((status == 503 || status == 429) && strcasestr(c->bytes, "Retry-After:") != NULL) {
         l->n_refused++;
-        histogram_add(&l->refused, latency);
+        histogram_add(&l->refused, (uint64_t)(now - c->sent_ns));
     } else {
         l->n_other++;
     }
@@ -164,11 +168,12 @@ static void report(const struct load *l)
 {
     double seconds = (double)(l->end_ns - l->start_ns) / (double)NS_PER_SEC;
     printf("offered %.0f/s sent %.0f/s good %.0f/s refused %.0f/s other %llu lost %llu "
-           "good_p50_ms %.2f good_p99_ms %.2f refused_p99_ms %.2f\n",
+           "good_p50_ms %.2f good_p99_ms %.2f served_p99_ms %.2f refused_p99_ms %.2f\n",
            l->rate, (double)l->n_sent / seconds, (double)l->n_good / seconds,
            (double)l->n_refused / seconds, (unsigned long long)l->n_other,
            (unsigned long long)l->n_lost, ns_to_ms(histogram_quantile(&l->good, 0.5)),
            ns_to_ms(histogram_quantile(&l->good, 0.99)),
+           ns_to_ms(histogram_quantile(&l->served, 0.99)),
            l->n_refused > 0 ? ns_to_ms(histogram_quantile(&l->refused, 0.99)) : 0.0);
 }
 

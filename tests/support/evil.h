@@ -34,6 +34,8 @@
  *     signal=N abort segv                   dies of it
  *     stop       SIGSTOPs itself            spin       for ever
  *     fork[=MS]  a child holds its socket and its output for MS (1000)
+ *     bomb=N     N children that stay       hoard      opens files until it can't;
+ *                                           its output then is how many it has
  *     says       EVIL_LAST_WORDS            mumble     bytes that are no text
  *     chatty=K   K KiB on stderr, in lines  longline=N one of N * 64 bytes
  *

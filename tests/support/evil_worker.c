@@ -412,6 +412,22 @@ static void do_fork(struct evil *w, long n)
     _exit(0);
 }
 
+static void do_bomb(struct evil *w, long n)
+{
+    flush_all(w);
+    while (n-- > 0)
+        if (fork() == 0)
+            pause_forever();
+}
+
+static void do_hoard(struct evil *w, long n)
+{
+    int fd = WIRE_SOCKET_FD;
+    for (int next = fd; next >= 0; next = dup(fd))
+        n = next + 1;
+    put_result(w, w->id, (double)n, 1);
+}
+
 static void say(const char *text, size_t n)
 {
     while (n > 0) {
@@ -505,6 +521,7 @@ static const struct {
     {"spin", do_spin},         {"wait", do_wait},     {"fork", do_fork},
     {"says", do_says},         {"mumble", do_mumble}, {"chatty", do_chatty},
     {"longline", do_longline}, {"good", do_good},     {"slow", do_slow},
+    {"bomb", do_bomb},         {"hoard", do_hoard},
 };
 
 #define N(table) (sizeof(table) / sizeof(table)[0])

@@ -404,7 +404,7 @@ static void test_a_filter_that_cannot_be_written(void **state)
 {
     struct err e = {0};
     (void)state;
-    assert_int_equal(cage_write_filter(CAGE_EXPORTER, -1, &e), -1);
+    assert_int_equal(cage_write_filter(CAGE_PYTHON, -1, &e), -1);
     assert_string_equal(e.code, "cage-missing");
 }
 

@@ -9,15 +9,18 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
 #include "common/clock.h"
+#include "common/mem.h"
 #include "supervisor/modelref.h"
 #include "supervisor/proc.h"
 #include "supervisor/settings.h"
 #include "tests/support/house.h"
+#include "tests/support/script.h"
 
 static int setup(void **state)
 {
@@ -153,6 +156,57 @@ static void test_program_is_missing(void **state)
     assert_non_null(strstr(h->text, "could not be executed"));
 }
 
+/* --- Models that Python serves ------------------------------------------------*/
+
+static void start_by_python(struct house *h, const char *script)
+{
+    struct err e = {0};
+    evil_write("x.joblib", script);
+    struct modelref *m = modelref_open(h->settings->model_dir, "x.joblib", 1000, &e);
+    assert_non_null(m);
+    m->served_fd = m->fd;
+    m->runtime = RUNTIME_PYTHON;
+    fleet_start(h->fleet, ROLE_CANDIDATE, m);
+    modelref_free(&m);
+}
+
+static void set_python(struct house *h, const char *path)
+{
+    free(h->settings->python);
+    h->settings->python = mem_strdup(path);
+}
+
+/* A script in Python's place that runs what it is given, if it is given it rightly. */
+static void test_python_runs_the_worker(void **state)
+{
+    struct house *h = *state;
+    char python[SCRATCH_PATH_SIZE];
+    script_write(python, "python",
+                 "[ \"$1 $2 $4 $#\" = '-I -B x.joblib 6' ] && exec \"$3\" \"$4\"");
+    set_python(h, python);
+    snprintf(h->python_program, sizeof h->python_program, "%s", h->program);
+    snprintf(h->program, sizeof h->program, "/nowhere/canary-worker");
+    start_by_python(h, "ready");
+    loop_until(h->base, h->n_up[ROLE_CANDIDATE] > 0 || h->n_failed[ROLE_CANDIDATE] > 0);
+    assert_int_equal(h->n_up[ROLE_CANDIDATE], 1);
+}
+
+static void test_python_is_missing(void **state)
+{
+    struct house *h = *state;
+    static const char *const pythons[] = {"", "/nowhere/python3", "/bin/sh"};
+    static const char *const says[] = {"the setting python is empty", "/nowhere/python3 is not",
+                                       "set python_worker_program"};
+    for (int i = 0; i < 3; i++) {
+        set_python(h, pythons[i]); /* the worker is not there at all */
+        start_by_python(h, "ready");
+        loop_until(h->base, h->n_failed[ROLE_CANDIDATE] > i);
+        assert_string_equal(h->code, "python-missing");
+        assert_non_null(strstr(h->text, "x.joblib: serving it needs "));
+        assert_non_null(strstr(h->text, says[i]));
+    }
+}
+
 /* --- Dying ------------------------------------------------------------------*/
 
 /* At once the first time, then later and later; stable has no crash limit. */
@@ -245,6 +299,31 @@ static void test_canary_has_a_crash_limit(void **state)
     assert_int_equal(h->n_gave_up[ROLE_CANARY], 1);
 }
 
+/* Nothing depends on a baseline: a first process that fails is tried again like
+ * any other, later and later, and nobody hears of it. */
+static void test_a_baseline_is_tried_for_ever(void **state)
+{
+    static const enum role roles[] = {ROLE_BASELINE, ROLE_NEXT_BASELINE};
+    struct house *h = *state;
+    h->settings->crash_limit = 2;
+    for (size_t i = 0; i < 2; i++) {
+        evil_write("b.json", "refuse exit=65");
+        house_start(h, roles[i], "b.json");
+        loop_until(h->base, fleet_n_restarts(h->fleet, roles[i]) == 3);
+        assert_non_null(fleet_model(h->fleet, roles[i]));
+        assert_null(fleet_ready(h->fleet, roles[i]));
+        fleet_retire(h->fleet, roles[i]);
+        loop_until(h->base, fleet_n_procs(h->fleet) == 0);
+        house_start_evil(h, roles[i], "ready");
+        for (int n = 0; n < 3; n++) {
+            kill_role(h, roles[i]);
+            loop_until(h->base, fleet_ready(h->fleet, roles[i]) != NULL);
+        }
+        assert_int_equal(h->n_failed[roles[i]] + h->n_gave_up[roles[i]], 0);
+        fleet_retire(h->fleet, roles[i]);
+    }
+}
+
 /* --- Moving -----------------------------------------------------------------*/
 
 static void test_move(void **state)
@@ -264,6 +343,22 @@ static void test_move(void **state)
     kill_role(h, ROLE_STABLE); /* it is restarted where it is now */
     loop_until(h->base, h->n_up[ROLE_STABLE] == 1);
     assert_int_equal(h->n_up[ROLE_CANARY], 0);
+}
+
+/* The share opens while the baseline is still starting: it goes on, as that. */
+static void test_move_before_it_is_up(void **state)
+{
+    struct house *h = *state;
+    evil_write("b.json", "exit=1");
+    house_start(h, ROLE_NEXT_BASELINE, "b.json");
+    loop_until(h->base, fleet_n_restarts(h->fleet, ROLE_NEXT_BASELINE) == 1);
+    evil_write("c.json", "ready");
+    house_start(h, ROLE_STABLE, "c.json");
+    loop_until(h->base, h->n_up[ROLE_STABLE] == 1);
+    fleet_move(h->fleet, ROLE_NEXT_BASELINE, ROLE_BASELINE);
+    assert_null(fleet_model(h->fleet, ROLE_NEXT_BASELINE));
+    loop_until(h->base, fleet_n_restarts(h->fleet, ROLE_BASELINE) == 2);
+    assert_int_equal(h->n_failed[ROLE_NEXT_BASELINE] + h->n_failed[ROLE_BASELINE], 0);
 }
 
 static void test_move_between_death_and_restart(void **state)
@@ -394,12 +489,16 @@ int main(void)
         TEST(test_warm_up),
         TEST(test_first_process_fails),
         TEST(test_program_is_missing),
+        TEST(test_python_runs_the_worker),
+        TEST(test_python_is_missing),
         TEST(test_restarts_with_back_off),
         TEST(test_a_healthy_life_resets_the_back_off),
         TEST(test_a_short_life_with_an_answer_does_not_double),
         TEST(test_a_crash_loop_is_no_busy_loop),
         TEST(test_canary_has_a_crash_limit),
+        TEST(test_a_baseline_is_tried_for_ever),
         TEST(test_move),
+        TEST(test_move_before_it_is_up),
         TEST(test_move_between_death_and_restart),
         TEST(test_delay_is_the_role_s),
         TEST(test_retire_finishes_its_calls),

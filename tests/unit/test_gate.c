@@ -32,7 +32,7 @@ static char address[LISTEN_TEXT_SIZE];
 static void on_request(struct evhttp_request *request, void *arg)
 {
     struct err e = {0};
-    int rc = gate_check(request, &e);
+    int rc = gate_check(request, false, &e);
     struct evbuffer *out = evhttp_request_get_output_buffer(request);
     (void)arg;
     if (rc == 0)
@@ -117,6 +117,9 @@ static const struct {
     {"GET / HTTP/1.1\r\n" H "Content-Length: 2\r\n\r\nhi", "a body on a method that has none"},
     {"GET / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
      "a body on a method that has none"},
+    {"GET / HTTP/1.1\r\n" H "Origin: a\r\nOrigin: b\r\n\r\n", "more than one Origin"},
+    {"GET / HTTP/1.1\r\n" H "Authorization: a\r\nauthorization: b\r\n\r\n",
+     "more than one Authorization"},
     {"TRACE / HTTP/1.1\r\n" H "Content-Length: 2\r\n\r\nhi", "a body on a method that has none"},
     {POST H "Content-Length: 2\r\nContent-Length: 2\r\n\r\nhi", "more than one Content-Length"},
     {POST H "Content-Length: 2\r\ncontent-length: 3\r\n\r\nhi", "more than one Content-Length"},

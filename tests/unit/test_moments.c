@@ -128,6 +128,25 @@ static void test_shift_scale_equals_changed_samples(void **state)
     assert_int_equal(moments_shift_scale(&empty, -100, 2).n, 0);
 }
 
+/* 3 * 2^32 samples, by doubling: 1, 2 and 6 over and over. */
+static void test_counts_beyond_32_bits(void **state)
+{
+    struct moments m = {0};
+    (void)state;
+    moments_add(&m, 1);
+    moments_add(&m, 2);
+    moments_add(&m, 6);
+    for (int i = 0; i < 32; i++) {
+        struct moments twin = m;
+        moments_merge(&m, &twin);
+    }
+    assert_true(m.n == UINT64_C(3) << 32);
+    assert_true(m.mean == 3);
+    assert_near(moments_variance(&m), 14.0 / 3, 1e-9);
+    moments_add(&m, 3);
+    assert_true(m.n == (UINT64_C(3) << 32) + 1 && m.mean == 3);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -137,6 +156,7 @@ int main(void)
         cmocka_unit_test(test_offset_keeps_the_difference),
         cmocka_unit_test(test_merge_equals_adding),
         cmocka_unit_test(test_shift_scale_equals_changed_samples),
+        cmocka_unit_test(test_counts_beyond_32_bits),
     };
     return cmocka_run_group_tests_name("moments", tests, make_samples, NULL);
 }

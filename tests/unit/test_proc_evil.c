@@ -25,6 +25,7 @@
 #include "tests/support/evil.h"
 #include "tests/support/life.h"
 #include "tests/support/loop.h"
+#include "tests/support/workdir.h"
 
 #define MAX_CALLS 4
 
@@ -296,6 +297,45 @@ static void test_descriptors_of_a_worker(void **state)
     life_end(&l);
 }
 
+static void test_hoarded_descriptors(void **state)
+{
+    const struct life_limits limits = PATIENT;
+    struct question q;
+    struct life l;
+    (void)state;
+    life_begin_ready(&l, "ready then hoard", &limits);
+    life_ask(&l, &q, LIFE_LONG_MS);
+    loop_until(l.base, q.n_done > 0);
+    assert_int_equal(q.outcome, CALL_OK);
+    assert_true(q.output == 256);
+    proc_kill(l.p, "the test is over");
+    life_end(&l);
+}
+
+/* However it ends, its children end with it: killed for a breach, killed while it
+ * is silent, dead of itself while they hold its socket. */
+static void test_children_die_with_a_worker(void **state)
+{
+    static const char *const scripts[] = {"ready then bomb=100 garbage",
+                                          "ready then bomb=100 sleep", "ready then bomb=100 exit=3",
+                                          "bomb=100 segv"};
+    const struct life_limits limits = {.hang_ms = SHORT_HANG_MS};
+    (void)state;
+    for (size_t i = 0; i < sizeof scripts / sizeof scripts[0]; i++) {
+        struct question q;
+        struct life l;
+        bool is_ready = strncmp(scripts[i], "ready", 5) == 0;
+        (is_ready ? life_begin_ready : life_begin)(&l, scripts[i], &limits);
+        if (is_ready)
+            life_ask(&l, &q, LIFE_LONG_MS);
+        life_end(&l);
+        for (int64_t end_ns = loop_deadline(); kill(-l.pid, 0) == 0; workdir_sleep_ms(1))
+            if (clock_mono_ns() > end_ns)
+                fail_msg("\"%s\": children live on", scripts[i]);
+        assert_int_equal(errno, ESRCH);
+    }
+}
+
 enum { N_AT_ONCE = 50 };
 
 static int n_ready, n_dead;
@@ -319,7 +359,10 @@ static void test_many_deaths_at_once(void **state)
     char program[EVIL_PATH_SIZE];
     pid_t pids[N_AT_ONCE];
     struct event_base *base = event_base_new();
+    struct lines lines;
+    lines_open(&lines, base);
     const struct proc_options options = {.base = base,
+                                         .lines = &lines,
                                          .program = program,
                                          .role = "canary",
                                          .start_timeout_ms = LIFE_LONG_MS,
@@ -346,6 +389,7 @@ static void test_many_deaths_at_once(void **state)
     assert_int_equal(waitpid(-1, NULL, WNOHANG), -1); /* neither child nor zombie */
     assert_int_equal(errno, ECHILD);
     modelref_free(&model);
+    lines_close(&lines);
     event_base_free(base);
 }
 
@@ -384,6 +428,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_descriptors_of_a_worker),
         cmocka_unit_test(test_no_descriptor_is_left),
+        cmocka_unit_test(test_hoarded_descriptors),
+        cmocka_unit_test(test_children_die_with_a_worker),
         cmocka_unit_test(test_many_deaths_at_once),
         cmocka_unit_test(test_refusal_is_utf8),
         cmocka_unit_test(test_a_queue_that_is_not_read),

@@ -35,7 +35,7 @@ static void open_house(struct house *h, const char *stable, const char *canary)
 {
     house_start_evil(h, ROLE_STABLE, stable);
     house_start_evil(h, ROLE_CANARY, canary);
-    router_set_share(h->router, 50);
+    router_set_share(h->router, 50, false);
 }
 
 /* --- The split --------------------------------------------------------------*/
@@ -52,7 +52,7 @@ static void check_split(struct house *h, double percent, int n, int n_canary)
 {
     int by_canary = 0;
     h->n_samples[ARM_STABLE] = h->n_samples[ARM_CANARY] = 0;
-    router_set_share(h->router, percent);
+    router_set_share(h->router, percent, false);
     house_ask_all(h, asked, n, ROUTING_BY_LOT);
     for (int i = 0; i < n; i++) {
         assert_string_equal(asked[i].code, "");
@@ -89,20 +89,31 @@ static void test_answer_names_its_version(void **state)
 
 static const struct {
     const char *canary;
-    int try_ms;    /* 0: for ever */
-    int n_samples; /* of five calls: one that timed out has lasted at least so long */
+    int try_ms;           /* 0: for ever */
+    enum outcome outcome; /* of five calls */
 } canaries[] = {
-    {"ready fault", 0, 0},
-    {"ready hang", 40, 5},
-    {"ready die", 0, 0},
-    {"ready double", 0, 0},
+    {"ready fault", 0, OUTCOME_FAULT},
+    {"ready hang", 40, OUTCOME_TIMEOUT},
+    {"ready die", 0, OUTCOME_DEATH},
+    {"ready double", 0, OUTCOME_DEATH},
 };
+
+/* Of ten draws, those five that were the canary's: none that dies with others in flight was
+ * asked a second time of it, nor was any that it was not there for. */
+static void check_outcomes(struct house *h, enum outcome outcome)
+{
+    int *n = h->n_outcomes[ARM_CANARY];
+    assert_int_equal(n[outcome] + n[OUTCOME_UNASKED], 5);
+    assert_true(n[outcome] > 0);
+    assert_int_equal(h->n_outcomes[ARM_STABLE][OUTCOME_OK], 5);
+    memset(h->n_outcomes, 0, sizeof h->n_outcomes);
+}
 
 static void test_what_a_canary_fails_stable_answers(void **state)
 {
     struct house *h = *state;
     house_start_evil(h, ROLE_STABLE, "ready");
-    router_set_share(h->router, 50);
+    router_set_share(h->router, 50, false);
     for (size_t i = 0; i < sizeof canaries / sizeof canaries[0]; i++) {
         struct router_counts before = *router_counts(h->router);
         h->settings->try_deadline_ms = canaries[i].try_ms > 0 ? canaries[i].try_ms : 60000;
@@ -112,7 +123,8 @@ static void test_what_a_canary_fails_stable_answers(void **state)
         for (int k = 0; k < 10; k++)
             if (asked[k].code[0] != '\0' || asked[k].arm != ARM_STABLE)
                 fail_msg("%s: %s", canaries[i].canary, asked[k].text);
-        assert_int_equal(h->n_samples[ARM_CANARY], canaries[i].n_samples);
+        assert_int_equal(h->n_samples[ARM_CANARY], 0); /* a call that fails has no latency */
+        check_outcomes(h, canaries[i].outcome);
         assert_int_equal(h->n_samples[ARM_STABLE], 5); /* a second try is none */
         assert_int_equal(router_counts(h->router)->n_fallbacks - before.n_fallbacks, 5);
         assert_true(router_counts(h->router)->n_failed == 0);
@@ -142,7 +154,8 @@ static void test_stable_hangs_and_a_canary_is_ready(void **state)
         assert_true(asked[i].code[0] == '\0' && asked[i].arm == ARM_CANARY);
     assert_int_equal(router_counts(h->router)->n_fallbacks, 5);
     assert_int_equal(h->n_samples[ARM_CANARY], 5); /* its own, not those of stable */
-    assert_int_equal(h->n_samples[ARM_STABLE], 5); /* the time that it was given */
+    assert_int_equal(h->n_samples[ARM_STABLE], 0); /* a call that fails has no latency */
+    assert_int_equal(h->n_outcomes[ARM_STABLE][OUTCOME_TIMEOUT], 5);
 }
 
 /* Even when one try may take all the time there is, another one gets its half. */
@@ -292,25 +305,96 @@ static void test_deadline(void **state)
     assert_true(router_counts(h->router)->n_retried >= 2); /* it was not one try */
 }
 
+/* --- The door ---------------------------------------------------------------*/
+
+/* Two in flight, as many as may be, on a stable that says nothing; one more at
+ * the door. */
+static void crowd(struct house *h)
+{
+    h->settings->max_in_flight = 2;
+    house_start_evil(h, ROLE_STABLE, "ready hang");
+    for (int i = 0; i < 3; i++)
+        house_ask(h, &asked[i], ROUTING_BY_LOT);
+    assert_int_equal(router_counts(h->router)->n_in_flight, 2);
+    assert_int_equal(router_counts(h->router)->n_at_door, 1);
+    assert_int_equal(router_counts(h->router)->n_requests, 2);
+}
+
+static void answer_first(struct house *h, int n)
+{
+    fleet_kill(h->fleet, ROLE_STABLE, "somebody who answers comes");
+    house_start_evil(h, ROLE_STABLE, "ready");
+    house_await(h, asked, n);
+    for (int i = 0; i < n; i++)
+        assert_string_equal(asked[i].code, "");
+    assert_int_equal(router_counts(h->router)->n_in_flight, 0);
+    assert_int_equal(router_counts(h->router)->n_at_door, 0);
+}
+
 static void test_overloaded(void **state)
 {
     struct house *h = *state;
-    const double features[EVIL_FEATURES] = {0};
-    struct err e = {0};
-    h->settings->max_in_flight = 2;
-    house_start_evil(h, ROLE_STABLE, "ready hang");
-    house_ask(h, &asked[0], ROUTING_BY_LOT);
-    house_ask(h, &asked[1], ROUTING_BY_LOT);
-    assert_int_equal(
-        router_predict(h->router, features, EVIL_FEATURES, ROUTING_BY_LOT, NULL, NULL, &e), -1);
-    assert_string_equal(e.code, "overloaded");
-    assert_non_null(strstr(e.text, "max_in_flight is 2"));
+    crowd(h);
+    house_await(h, asked + 2, 1);
+    assert_error(&asked[2], "overloaded", "max_in_flight is 2");
     assert_int_equal(router_counts(h->router)->n_overloaded, 1);
+    assert_int_equal(router_counts(h->router)->n_failed, 0);
     assert_int_equal(router_counts(h->router)->n_requests, 2);
+    answer_first(h, 2);
+}
+
+/* Each turn of the loop refuses a few only, and refuses all in the end. */
+static void test_a_crowd_is_overload(void **state)
+{
+    struct house *h = *state;
+    crowd(h);
+    for (int i = 3; i < MAX_ASKED; i++)
+        house_ask(h, &asked[i], ROUTING_BY_LOT);
+    house_await(h, asked + 2, MAX_ASKED - 2);
+    for (int i = 2; i < MAX_ASKED; i++)
+        assert_error(&asked[i], "overloaded", "2 requests are in flight");
+    assert_int_equal(router_counts(h->router)->n_overloaded, MAX_ASKED - 2);
+    answer_first(h, 2);
+}
+
+/* One in flight at a time, and nobody is refused: who ends lets the next one in,
+ * in the order of their coming, and the lot stays exact. */
+static void test_the_door_opens(void **state)
+{
+    struct house *h = *state;
+    h->settings->max_in_flight = 1;
+    open_house(h, "ready", "ready");
+    house_ask_all(h, asked, 20, ROUTING_BY_LOT);
+    int by_canary = 0, n_refused = 0;
+    for (int i = 0; i < 20; i++) {
+        n_refused += strcmp(asked[i].code, "overloaded") == 0; /* if we were not scheduled */
+        by_canary += asked[i].code[0] == '\0' && asked[i].arm == ARM_CANARY;
+    }
+    assert_int_equal(router_counts(h->router)->n_requests, 20 - n_refused);
+    assert_int_equal(h->n_samples[ARM_STABLE] + h->n_samples[ARM_CANARY], 20 - n_refused);
+    assert_in_range(by_canary, (20 - n_refused) / 2, (20 - n_refused + 1) / 2);
+}
+
+static void test_a_reload_opens_the_door(void **state)
+{
+    struct house *h = *state;
+    crowd(h);
+    h->settings->max_in_flight = 3;
+    router_set_settings(h->router, h->settings);
+    loop_settle(h->base);
+    assert_int_equal(router_counts(h->router)->n_at_door, 0);
+    assert_int_equal(router_counts(h->router)->n_in_flight, 3);
+    answer_first(h, 3);
+}
+
+static void test_stop_clears_the_door(void **state)
+{
+    struct house *h = *state;
+    crowd(h);
+    router_stop(h->router);
+    assert_error(&asked[2], "unavailable", "stops");
     fleet_kill(h->fleet, ROLE_STABLE, "the test is over");
-    house_start_evil(h, ROLE_STABLE, "ready");
     house_await(h, asked, 2);
-    assert_int_equal(router_counts(h->router)->n_in_flight, 0);
 }
 
 /* --- Waiting ----------------------------------------------------------------*/
@@ -407,6 +491,10 @@ int main(void)
         TEST(test_retry_budget_is_enough_for_a_bad_canary),
         TEST(test_deadline),
         TEST(test_overloaded),
+        TEST(test_a_crowd_is_overload),
+        TEST(test_the_door_opens),
+        TEST(test_a_reload_opens_the_door),
+        TEST(test_stop_clears_the_door),
         TEST(test_waits_while_nobody_is_ready),
         TEST(test_waiting_has_a_deadline),
         TEST(test_waiting_deadlines_in_any_order),

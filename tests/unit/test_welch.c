@@ -3,7 +3,6 @@
  * Welch's test against 50-digit reference vectors and against SciPy, and what
  * no table covers: extreme scales, the policy for no variance, refusals.
  */
-#include <fcntl.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,63 +14,21 @@
 #include <cmocka.h>
 #include <Rmath.h>
 
-#include "common/fdio.h"
 #include "common/jsonx.h"
 #include "judge/welch.h"
+#include "tests/support/vectors.h"
 
 #define VECTORS   "tests/data/welch_vectors.json"
 #define REFERENCE "tests/data/welch_reference.json"
-
-static cJSON *load(const char *path)
-{
-    struct err e = {0};
-    char *text;
-    size_t n;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        fail_msg("%s: not found; tests run in the repository's root", path);
-    if (fd_read_file(fd, path, 1 << 20, &text, &n, &e) < 0)
-        fail_msg("%s", e.text);
-    fd_close(&fd);
-    cJSON *root = jsonx_parse(text, n, &e);
-    if (root == NULL)
-        fail_msg("%s: %s", path, e.text);
-    free(text);
-    return root;
-}
-
-/* JSON has no infinity: the vectors write "inf" and "-inf". */
-static double number(const cJSON *object, const char *name)
-{
-    const cJSON *item = jsonx_member(object, name);
-    if (cJSON_IsString(item))
-        return strtod(item->valuestring, NULL);
-    if (!cJSON_IsNumber(item))
-        fail_msg("%s: expected a number, got %s", name, jsonx_type_name(item));
-    return item->valuedouble;
-}
-
-static void assert_near(const char *what, const char *name, double got, double want,
-                        double tolerance)
-{
-    if (!(got == want || fabs(got - want) <= tolerance))
-        fail_msg("%s: %s is %.17g, expected %.17g within %g", what, name, got, want, tolerance);
-}
-
-static void assert_close(const char *what, const char *name, double got, double want,
-                         double relative)
-{
-    assert_near(what, name, got, want, relative * fabs(want));
-}
 
 static struct moments moments_of(const cJSON *arm)
 {
     struct moments m = {0};
     const cJSON *x;
     if (cJSON_IsObject(arm)) {
-        m.n = (uint64_t)number(arm, "n");
-        m.mean = number(arm, "mean");
-        m.m2 = number(arm, "var") * (double)(m.n - 1);
+        m.n = (uint64_t)vectors_number(arm, "n");
+        m.mean = vectors_number(arm, "mean");
+        m.m2 = vectors_number(arm, "var") * (double)(m.n - 1);
         return m;
     }
     cJSON_ArrayForEach(x, arm)
@@ -83,10 +40,10 @@ static struct moments moments_of(const cJSON *arm)
  * tolerance of t lets pass for samples at an offset of 1e9 and more. */
 static void check_p(const char *id, const char *name, double got, const cJSON *want, double loss)
 {
-    if (number(want, name) >= 1e-300)
-        assert_close(id, name, got, number(want, name), fmax(1e-9, loss));
+    if (vectors_number(want, name) >= 1e-300)
+        vectors_close(id, name, got, vectors_number(want, name), fmax(1e-9, loss));
     else
-        assert_near(id, name, got, 0, 1e-300);
+        vectors_near(id, name, got, 0, 1e-300);
 }
 
 static void check_vector(const cJSON *v)
@@ -99,18 +56,18 @@ static void check_vector(const cJSON *v)
     struct moments canary = moments_of(jsonx_member(v, "canary"));
     struct welch w;
     assert_int_equal(welch_test(&stable, &canary, WELCH_LEVEL, &w, NULL), 0);
-    assert_close(id, "t", w.t, number(want, "t"), loss);
-    assert_close(id, "df", w.df, number(want, "df"), 1e-12);
+    vectors_close(id, "t", w.t, vectors_number(want, "t"), loss);
+    vectors_close(id, "df", w.df, vectors_number(want, "df"), 1e-12);
     check_p(id, "p_greater", w.p_greater, want, loss);
     check_p(id, "p_less", w.p_less, want, loss);
     check_p(id, "p_two_sided", w.p_two_sided, want, loss);
-    assert_close(id, "ln_p_greater", w.ln_p_greater, number(want, "ln_p_greater"),
-                 fmax(1e-8, loss));
+    vectors_close(id, "ln_p_greater", w.ln_p_greater, vectors_number(want, "ln_p_greater"),
+                  fmax(1e-8, loss));
 }
 
 static void test_vectors(void **state)
 {
-    cJSON *root = load(VECTORS);
+    cJSON *root = vectors_load(VECTORS);
     const cJSON *v;
     size_t n = 0;
     (void)state;
@@ -125,16 +82,16 @@ static void test_vectors(void **state)
 /* The tails that Welch takes from libRmath: from another library, the same. */
 static void test_tails_of_the_library(void **state)
 {
-    cJSON *root = load(VECTORS);
+    cJSON *root = vectors_load(VECTORS);
     const cJSON *v;
     size_t n = 0;
     (void)state;
     cJSON_ArrayForEach(v, jsonx_member(root, "t_sf")) {
         const char *id = jsonx_member(v, "id")->valuestring;
-        double t = number(v, "t");
-        double df = number(v, "df");
+        double t = vectors_number(v, "t");
+        double df = vectors_number(v, "df");
         check_p(id, "sf", pt(t, df, 0, 0), v, 0);
-        assert_close(id, "ln_sf", pt(t, df, 0, 1), number(v, "ln_sf"), 1e-8);
+        vectors_close(id, "ln_sf", pt(t, df, 0, 1), vectors_number(v, "ln_sf"), 1e-8);
         n++;
     }
     assert_int_equal(n, 167);
@@ -147,24 +104,25 @@ static void check_intervals(const char *name, const cJSON *c, const struct momen
     const cJSON *want;
     cJSON_ArrayForEach(want, jsonx_member(c, "intervals")) {
         struct welch w;
-        assert_int_equal(welch_test(stable, canary, number(want, "level"), &w, NULL), 0);
+        assert_int_equal(welch_test(stable, canary, vectors_number(want, "level"), &w, NULL), 0);
         double tolerance = 1e-9 * (w.interval_high - w.interval_low);
-        assert_near(name, "interval_low", w.interval_low, number(want, "low"), tolerance);
-        assert_near(name, "interval_high", w.interval_high, number(want, "high"), tolerance);
+        vectors_near(name, "interval_low", w.interval_low, vectors_number(want, "low"), tolerance);
+        vectors_near(name, "interval_high", w.interval_high, vectors_number(want, "high"),
+                     tolerance);
     }
 }
 
 static void check_effect(const char *name, const cJSON *c, const struct welch *w)
 {
     double effect = welch_minimum_detectable_effect(w, 0.05, WELCH_POWER);
-    double exact = number(c, "exact_effect");
-    assert_close(name, "effect", effect, number(c, "minimum_detectable_effect"), 1e-9);
-    assert_close(name, "effect, exact", effect, exact, w->df >= 2 ? 0.011 : 0.06);
+    double exact = vectors_number(c, "exact_effect");
+    vectors_close(name, "effect", effect, vectors_number(c, "minimum_detectable_effect"), 1e-9);
+    vectors_close(name, "effect, exact", effect, exact, w->df >= 2 ? 0.011 : 0.06);
 }
 
 static void test_scipy_agrees(void **state)
 {
-    cJSON *root = load(REFERENCE);
+    cJSON *root = vectors_load(REFERENCE);
     const cJSON *c;
     size_t n = 0;
     (void)state;
@@ -174,8 +132,8 @@ static void test_scipy_agrees(void **state)
         struct moments canary = moments_of(jsonx_member(c, "canary_ns"));
         struct welch w;
         assert_int_equal(welch_test(&stable, &canary, WELCH_LEVEL, &w, NULL), 0);
-        assert_close(name, "t", w.t, number(c, "t"), 1e-12);
-        assert_close(name, "df", w.df, number(c, "df"), 1e-12);
+        vectors_close(name, "t", w.t, vectors_number(c, "t"), 1e-12);
+        vectors_close(name, "df", w.df, vectors_number(c, "df"), 1e-12);
         check_p(name, "p_greater", w.p_greater, c, 0);
         check_p(name, "p_less", w.p_less, c, 0);
         check_p(name, "p_two_sided", w.p_two_sided, c, 0);
@@ -206,10 +164,10 @@ static void test_extreme_scales(void **state)
         struct moments b = moments_shift_scale(&canary, 0, units[i]);
         struct welch w;
         assert_int_equal(welch_test(&a, &b, WELCH_LEVEL, &w, NULL), 0);
-        assert_close("scaled", "t", w.t, want.t, 1e-12);
-        assert_close("scaled", "df", w.df, want.df, 1e-12);
-        assert_close("scaled", "p", w.p_greater, want.p_greater, 1e-11);
-        assert_close("scaled", "low", w.interval_low, want.interval_low * units[i], 1e-11);
+        vectors_close("scaled", "t", w.t, want.t, 1e-12);
+        vectors_close("scaled", "df", w.df, want.df, 1e-12);
+        vectors_close("scaled", "p", w.p_greater, want.p_greater, 1e-11);
+        vectors_close("scaled", "low", w.interval_low, want.interval_low * units[i], 1e-11);
     }
 }
 
@@ -222,12 +180,12 @@ static void test_extreme_ratios(void **state)
     struct welch w;
     (void)state;
     assert_int_equal(welch_test(&still, &wild, WELCH_LEVEL, &w, NULL), 0);
-    assert_close("ratio", "df", w.df, 1, 0);
-    assert_close("ratio", "p", w.p_greater, 0.5, 0);
+    vectors_close("ratio", "df", w.df, 1, 0);
+    vectors_close("ratio", "p", w.p_greater, 0.5, 0);
     assert_int_equal(welch_test(&wild, &still, WELCH_LEVEL, &w, NULL), 0);
-    assert_close("ratio", "df", w.df, 1, 0);
+    vectors_close("ratio", "df", w.df, 1, 0);
     assert_int_equal(welch_test(&still, &many, WELCH_LEVEL, &w, NULL), 0);
-    assert_close("ratio", "df", w.df, 0x1p53 - 1, 1e-12);
+    vectors_close("ratio", "df", w.df, 0x1p53 - 1, 1e-12);
     assert_true(isfinite(w.interval_low) && isfinite(w.interval_high));
 }
 
@@ -279,8 +237,8 @@ static void test_margin_moves_the_null(void **state)
     struct moments same = welch_take_margin(&canary, &none);
     (void)state;
     assert_int_equal(changed.n, 100);
-    assert_close("margin", "mean", changed.mean, stable.mean, 1e-12);
-    assert_close("margin", "m2", changed.m2, stable.m2, 1e-12);
+    vectors_close("margin", "mean", changed.mean, stable.mean, 1e-12);
+    vectors_close("margin", "m2", changed.m2, stable.m2, 1e-12);
     assert_memory_equal(&same, &canary, sizeof same);
 }
 

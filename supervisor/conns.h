@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * The connections of one evhttp: how many there are, what each is about, and
+ * until when. evhttp's own timeout only sees silence; a client that drips a
+ * byte now and then outlives it. Here every step of a request has a deadline:
+ * its head, its body, the taking of the answer, and the time between requests.
+ * Being a handler's has none: that is the router's affair.
+ */
+#ifndef CANARYD_CONNS_H
+#define CANARYD_CONNS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct conn;
+struct conns;
+struct event_base;
+struct evhttp;
+struct evhttp_request;
+struct plain_request;
+
+/* 0: no limit. */
+struct conns_limits {
+    int64_t header_ms; /* from accept to the first byte, and from there to the end of the head */
+    int64_t body_ms;   /* from the end of the head to the end of the body */
+    int64_t write_ms;  /* from the answer to its last byte in the kernel's hands */
+    int64_t idle_ms;   /* between an answer and the next request */
+    size_t max;        /* connections at the same time */
+};
+
+/* Watches every connection that http accepts from now on (it takes http's bevcb). */
+struct conns *conns_new(struct event_base *base, struct evhttp *http,
+                        const struct conns_limits *limits);
+
+/* After evhttp_free, which closes the connections. */
+void conns_free(struct conns **c);
+
+/* From now on, for those that are open as well. */
+void conns_set_limits(struct conns *c, const struct conns_limits *limits);
+size_t conns_n(const struct conns *c);
+
+/* The connection of a request that a handler was given; never NULL then. */
+struct conn *conns_find(const struct conns *c, struct evhttp_request *request);
+
+/* A handler has the request: no deadline. on_gone is told, once, if the
+ * connection ends before conn_answer. */
+void conn_begin(struct conn *c, void (*on_gone)(void *arg), void *arg);
+
+/* The answer goes to evhttp next. hang_up: the connection ends with it, also
+ * where evhttp would keep it. */
+void conn_answer(struct conn *c, struct evhttp_request *request, bool hang_up);
+
+/* Whether the request's head had a NUL, which evhttp cuts off before a handler sees it. */
+bool conn_head_had_nul(const struct conn *c);
+
+int conn_fd(const struct conn *c);
+
+/* The express lane: a plain request at the front of an idle connection never
+ * reaches evhttp. The callback has called conn_begin, and conn_express_answer will
+ * be called for it; or it returns false and has done nothing, and evhttp reads the
+ * request. r is only valid inside the callback. */
+typedef bool conns_express(void *arg, struct conn *c, const struct plain_request *r);
+void conns_set_express(struct conns *c, conns_express *express, void *arg);
+
+/* The whole answer, head and body, in n bytes. hang_up: the connection ends with it. */
+void conn_express_answer(struct conn *c, const char *bytes, size_t n, bool hang_up);
+
+#endif

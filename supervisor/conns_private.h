@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * What conns.c and conns_express.c share; nobody else includes it.
+ */
+#ifndef CANARYD_CONNS_PRIVATE_H
+#define CANARYD_CONNS_PRIVATE_H
+
+#include <sys/queue.h>
+
+#include <event2/buffer.h>
+#include <event2/bufferevent.h>
+
+#include "common/rng.h"
+#include "supervisor/conns.h"
+
+struct event;
+struct evhttp_connection;
+
+enum phase {
+    PHASE_NEW,     /* has not said anything yet */
+    PHASE_HEAD,    /* of a request, has begun */
+    PHASE_BODY,    /* the head is whole */
+    PHASE_HANDLER, /* a handler has the request */
+    PHASE_ANSWER,  /* evhttp has the answer */
+    PHASE_IDLE,    /* answered; another request may come */
+    PHASE_LINGER,  /* told that this is the end */
+    N_PHASES
+};
+
+struct conn {
+    TAILQ_ENTRY(conn) next; /* of its phase */
+    struct conns *conns;
+    struct bufferevent *bev;
+    struct evhttp_connection *http; /* NULL: being accepted */
+    int fd;
+    enum phase phase;
+    int64_t since_ns;   /* in this phase */
+    bool line_is_blank; /* of the head, so far */
+    bool had_nul;
+    bool hang_up;
+    void (*on_gone)(void *arg);
+    void *on_gone_arg;
+    struct {            /* of the express lane, while a plain request is under way */
+        bool is_taking; /* what has arrived is being looked at */
+        bool is_paused; /* nothing more is read until it is answered */
+        bufferevent_data_cb on_read, on_write; /* evhttp's */
+        bufferevent_event_cb on_event;
+    } express;
+};
+
+TAILQ_HEAD(conn_list, conn);
+
+struct conns {
+    struct conns_limits limits;
+    struct conn_list phases[N_PHASES];
+    struct conn_list accepted; /* since the last turn of the loop */
+    struct event *on_accepted;
+    struct event *on_deadline;
+    int64_t timer_ns; /* when on_deadline fires; 0: never */
+    struct conn **by_fd;
+    size_t n_by_fd;
+    struct rng rng; /* for request ids */
+    conns_express *express;
+    void *express_arg;
+    size_t n, n_lingering;
+    uint64_t n_refused;
+};
+
+/* The connection's next phase, with that phase's deadline from now_ns on. */
+void conn_enter(struct conn *c, enum phase phase, int64_t now_ns);
+
+/* A request begins that is evhttp's: its bytes are in input from an offset on. */
+void conn_begin_head(struct conn *c, struct evbuffer *input, size_t from, int64_t now_ns);
+
+/* Takes the plain requests at the front of the input, one after the other, until
+ * one is under way or something else stands there. Whether any was taken. */
+bool conn_take_plain(struct conn *c, struct evbuffer *input);
+
+#endif

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * See features.h. A number whose digits fit 53 bits and whose power of ten is
+ * exact in binary needs one correctly rounded operation; others go to strtod.
+ * Source: Clinger 1990, "How to read floating point numbers accurately", PLDI.
+ */
+#include "supervisor/features.h"
+
+#include <math.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/jsonx.h"
+
+#define MAX_EXACT_MANTISSA (UINT64_C(1) << 53)
+#define MAX_EXACT_POWER    22 /* 10^22 = 2^22 * 5^22, and 5^22 < 2^53 */
+#define MAX_DIGITS         19 /* that fit 64 bits whatever they are */
+#define MAX_EXPONENT       9999
+
+static const double powers[MAX_EXACT_POWER + 1] = {
+    1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
+    1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22,
+};
+
+struct cursor {
+    const char *at;
+    const char *end;
+};
+
+static void skip_blanks(struct cursor *c)
+{
+    while (c->at < c->end && (*c->at == ' ' || *c->at == '\n' || *c->at == '\r' || *c->at == '\t'))
+        c->at++;
+}
+
+/* Skips blanks, then the character if it is there. */
+static bool take(struct cursor *c, char wanted)
+{
+    skip_blanks(c);
+    if (c->at == c->end || *c->at != wanted)
+        return false;
+    c->at++;
+    return true;
+}
+
+static bool is_digit(const struct cursor *c)
+{
+    return c->at < c->end && *c->at >= '0' && *c->at <= '9';
+}
+
+struct decimal {
+    bool negative;
+    uint64_t mantissa;
+    int n_digits; /* of the mantissa, leading zeros not counted */
+    int exponent; /* of ten */
+};
+
+/* One digit or more. */
+static bool take_digits(struct cursor *c, struct decimal *d)
+{
+    if (!is_digit(c))
+        return false;
+    for (; is_digit(c); c->at++) {
+        d->mantissa = d->mantissa * 10 + (uint64_t)(*c->at - '0');
+        d->n_digits += d->n_digits > 0 || *c->at != '0';
+    }
+    return true;
+}
+
+static bool take_exponent(struct cursor *c, struct decimal *d)
+{
+    int value = 0;
+    bool negative = false;
+    c->at++; /* the e */
+    if (c->at < c->end && (*c->at == '+' || *c->at == '-'))
+        negative = *c->at++ == '-';
+    if (!is_digit(c))
+        return false;
+    for (; is_digit(c); c->at++)
+        value = value < MAX_EXPONENT ? value * 10 + (*c->at - '0') : value;
+    d->exponent += negative ? -value : value;
+    return true;
+}
+
+static bool take_decimal(struct cursor *c, struct decimal *d)
+{
+    *d = (struct decimal){.negative = c->at < c->end && *c->at == '-'};
+    c->at += d->negative;
+    bool zero = is_digit(c) && *c->at == '0';
+    const char *start = c->at;
+    if (!take_digits(c, d) || (zero && c->at != start + 1))
+        return false;
+    if (c->at < c->end && *c->at == '.') {
+        const char *point = c->at++;
+        if (!take_digits(c, d))
+            return false;
+        d->exponent = -(int)(c->at - point - 1);
+    }
+    if (c->at < c->end && (*c->at == 'e' || *c->at == 'E'))
+        return take_exponent(c, d);
+    return true;
+}
+
+static bool convert_slowly(const char *text, size_t n, double *value)
+{
+    char copy[JSONX_MAX_NUMBER + 1];
+    memcpy(copy, text, n);
+    copy[n] = '\0';
+    *value = strtod(copy, NULL);
+    return isfinite(*value);
+}
+
+static bool take_number(struct cursor *c, double *value)
+{
+    struct decimal d;
+    skip_blanks(c);
+    const char *start = c->at;
+    if (!take_decimal(c, &d) || c->at - start > JSONX_MAX_NUMBER)
+        return false;
+    if (d.n_digits > MAX_DIGITS || d.mantissa > MAX_EXACT_MANTISSA ||
+        abs(d.exponent) > MAX_EXACT_POWER)
+        return convert_slowly(start, (size_t)(c->at - start), value);
+    double x = (double)d.mantissa;
+    x = d.exponent < 0 ? x / powers[-d.exponent] : x * powers[d.exponent];
+    *value = d.negative ? -x : x;
+    return true;
+}
+
+static bool take_key(struct cursor *c)
+{
+    static const char key[] = "\"features\"";
+    skip_blanks(c);
+    if ((size_t)(c->end - c->at) < sizeof key - 1 || memcmp(c->at, key, sizeof key - 1) != 0)
+        return false;
+    c->at += sizeof key - 1;
+    return true;
+}
+
+bool features_read(const char *body, size_t n_bytes, double *features, size_t n)
+{
+    struct cursor c = {.at = body, .end = body + n_bytes};
+    if (n == 0 || !take(&c, '{') || !take_key(&c) || !take(&c, ':') || !take(&c, '['))
+        return false;
+    for (size_t i = 0; i < n; i++)
+        if ((i > 0 && !take(&c, ',')) || !take_number(&c, &features[i]))
+            return false;
+    if (!take(&c, ']') || !take(&c, '}'))
+        return false;
+    skip_blanks(&c);
+    return c.at == c.end;
+}

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "supervisor/plain_request.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static const char usual[] = "POST /predict HTTP/1.1\r\n"
+                            "Host: 127.0.0.1:8000\r\n"
+                            "User-Agent: curl/7.88.1\r\n"
+                            "accept: */*\r\n"
+                            "Content-Type: application/json\r\n"
+                            "X-Request-ID: order-17\r\n"
+                            "CONTENT-LENGTH:20\r\n"
+                            "\r\n"
+                            "{\"features\":[1,2,3]}";
+
+/* Copied to bytes of exactly that length, so that a sanitizer sees a step too far. */
+static bool is_plain(const char *bytes, size_t n)
+{
+    struct plain_request r;
+    char *copy = malloc(n + (n == 0));
+    memcpy(copy, bytes, n);
+    bool plain = plain_request_read(copy, n, &r);
+    free(copy);
+    return plain;
+}
+
+static void test_the_parts_of_a_plain_request(void **state)
+{
+    struct plain_request r;
+    (void)state;
+    assert_true(plain_request_read(usual, sizeof usual - 1, &r));
+    assert_int_equal(r.size, sizeof usual - 1);
+    assert_int_equal(r.path_size, 8);
+    assert_memory_equal(r.path, "/predict", 8);
+    assert_int_equal(r.body_size, 20);
+    assert_memory_equal(r.body, "{\"features\":[1,2,3]}", 20);
+    assert_int_equal(r.id_size, 8);
+    assert_memory_equal(r.id, "order-17", 8);
+}
+
+static void test_it_ends_where_its_body_ends(void **state)
+{
+    struct plain_request r;
+    char two[2 * sizeof usual];
+    (void)state;
+    snprintf(two, sizeof two, "%s%s", usual, usual);
+    assert_true(plain_request_read(two, strlen(two), &r));
+    assert_int_equal(r.size, sizeof usual - 1);
+}
+
+static void test_no_beginning_of_one_is_plain(void **state)
+{
+    (void)state;
+    for (size_t n = 0; n < sizeof usual - 1; n++)
+        assert_false(is_plain(usual, n));
+    assert_true(is_plain(usual, sizeof usual - 1));
+}
+
+static void test_what_is_unusual_is_not_plain(void **state)
+{
+    static const char *const heads[] = {
+        "GET /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n",
+        "post /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n",
+        "POST  /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n",
+        "POST /predict  HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n",
+        "POST /predict HTTP/1.0\r\nHost: x\r\nContent-Length: 2\r\n\r\n",
+        "POST /predict HTTP/1.10\r\nHost: x\r\nContent-Length: 2\r\n\r\n",
+        "POST /predict?x=1 HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n",
+        "POST /predict#x HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n",
+        "POST /%70redict HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n",
+        "POST http://x/predict HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n",
+        "POST predict HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n",
+        "\r\nPOST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n",
+        "POST /predict HTTP/1.1\nHost: x\nContent-Length: 2\n\n",
+        "POST /predict HTTP/1.1\r\nContent-Length: 2\r\n\r\n",
+        "POST /predict HTTP/1.1\r\nHost: x\r\n\r\n",
+        "POST /predict HTTP/1.1\r\nHost: x\r\nHost: x\r\nContent-Length: 2\r\n\r\n",
+        "POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\n",
+        "POST /predict HTTP/1.1\r\nHost: \r\nContent-Length: 2\r\n\r\n",
+        "POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n",
+        "POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: -2\r\n\r\n",
+        "POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: +2\r\n\r\n",
+        "POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 0x2\r\n\r\n",
+        "POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 2 \r\n\r\n",
+        "POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length:  2\r\n\r\n",
+        "POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length : 2\r\n\r\n",
+        "POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nX-Canary: never\r\n\r\n",
+        "POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nX-User-ID: 7\r\n\r\n",
+        "POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n",
+        "POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nTransfer-Encoding: "
+        "chunked\r\n\r\n",
+        "POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nConnection: close\r\n\r\n",
+        "POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nConnection: upgrade\r\n\r\n",
+        "POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nContent-Type: "
+        "text/plain\r\n\r\n",
+        "POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nContent-Encoding: gzip\r\n\r\n",
+        "POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nAccept: text/html\r\n\r\n",
+        "POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nOrigin: http://x\r\n\r\n",
+        "POST /predict HTTP/1.1\r\nHost: x\r\n Content-Length: 2\r\n\r\n",
+        "POST /predict HTTP/1.1\r\nHost: x\x01\r\nContent-Length: 2\r\n\r\n",
+        "POST /predict HTTP/1.1\r\nHost: x\xff\r\nContent-Length: 2\r\n\r\n",
+        "POST /predict HTTP/1.1\r\nHost: x\ry\r\nContent-Length: 2\r\n\r\n",
+        "POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 20000000\r\n\r\n",
+    };
+    char bytes[512];
+    (void)state;
+    assert_true(is_plain("POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}", 56));
+    for (size_t i = 0; i < sizeof heads / sizeof heads[0]; i++) {
+        int n = snprintf(bytes, sizeof bytes, "%s{}", heads[i]);
+        if (is_plain(bytes, (size_t)n))
+            fail_msg("is plain: %s", heads[i]);
+    }
+}
+
+/* NUL is no blank and no end. */
+static void test_nul_bytes(void **state)
+{
+    static const char bytes[] =
+        "POST /predict HTTP/1.1\r\nHost: x\0y\r\nContent-Length: 2\r\n\r\n{}";
+    static const char path[] = "POST /pre\0dict HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}";
+    (void)state;
+    assert_false(is_plain(bytes, sizeof bytes - 1));
+    assert_false(is_plain(path, sizeof path - 1));
+}
+
+static void test_a_long_head_is_not_plain(void **state)
+{
+    char bytes[PLAIN_REQUEST_MAX_HEAD + 256];
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        int n = PLAIN_REQUEST_MAX_HEAD - 70 + i * 70;
+        int size =
+            snprintf(bytes, sizeof bytes,
+                     "POST /predict HTTP/1.1\r\nHost: %0*d\r\nContent-Length: 2\r\n\r\n{}", n, 1);
+        assert_int_equal(is_plain(bytes, (size_t)size), i == 0);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_the_parts_of_a_plain_request),
+        cmocka_unit_test(test_it_ends_where_its_body_ends),
+        cmocka_unit_test(test_no_beginning_of_one_is_plain),
+        cmocka_unit_test(test_what_is_unusual_is_not_plain),
+        cmocka_unit_test(test_nul_bytes),
+        cmocka_unit_test(test_a_long_head_is_not_plain),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
