@@ -28,7 +28,7 @@ static void make_good(void)
     int row = board_row_open(b, &info);
     for (int i = 0; i < 100; i++)
         board_add(b, row, i, 1000U * (unsigned)i, i % 5 == 0 ? BOARD_FAULT : BOARD_OK);
-    board_memo_write(b, 7, "what the next should know", 25);
+    board_memo_write(b, BOARD_MEMO_COUNTS, 7, "what the next should know", 25);
     board_free(&b);
     FILE *f = fopen(good_path, "re");
     MUST(f != NULL);
@@ -64,7 +64,9 @@ static void look(const struct board *b)
     uint8_t memo[BOARD_MEMO_BYTES];
     for (int row = 0; row < BOARD_ROWS; row++)
         board_read_row(b, row, &snapshot, &e);
-    MUST(board_memo_read(b, &tag, memo, sizeof memo) <= sizeof memo);
+    for (int kind = 0; kind < N_BOARD_MEMO_KINDS; kind++)
+        MUST(board_memo_read(b, (enum board_memo_kind)kind, &tag, memo, sizeof memo) <=
+             sizeof memo);
     board_writer_lives(b);
 }
 
