@@ -288,7 +288,8 @@ static bool row_is_sound(const struct rule_settings *s, const struct rule_row_se
 {
     unsigned char observe; /* a bool that is neither must not be read as one */
     memcpy(&observe, &row->observe, 1);
-    return s->alpha * row->part > 0 && row->part <= 1 && observe <= 1;
+    /* Half of it is an alpha too, and that of the least number is 0. */
+    return s->alpha * row->part / 2 > 0 && row->part <= 1 && observe <= 1;
 }
 
 static bool clock_is_sound(const struct rule_clock_settings *c)

@@ -413,6 +413,23 @@ static void test_memory_that_is_not_ours(void **state)
     rule_free(&b.rule);
 }
 
+/* Found by fuzz_memory: a row's part of alpha that is the least number there is,
+ * the half of which is 0. */
+static void test_memory_with_the_least_alpha(void **state)
+{
+    static struct saved s;
+    const struct rule_settings settings = bare();
+    struct bench b = bench_of(&settings, 1.2);
+    double part = 4.9406564584124654e-324 / settings.alpha;
+    (void)state;
+    save(b.rule, &s);
+    char *at = memmem(s.counts, sizeof s.counts, &settings, sizeof settings);
+    assert_non_null(at);
+    memcpy(at + offsetof(struct rule_settings, row[ROW_MEAN].part), &part, sizeof part);
+    assert_null(rule_restore(&s.memory));
+    rule_free(&b.rule);
+}
+
 static void test_names(void **state)
 {
     (void)state;
@@ -467,6 +484,7 @@ int main(void)
         cmocka_unit_test(test_constant_latencies_say_nothing),
         cmocka_unit_test(test_memory_at_any_block),
         cmocka_unit_test(test_memory_that_is_not_ours),
+        cmocka_unit_test(test_memory_with_the_least_alpha),
         cmocka_unit_test(test_names),
         cmocka_unit_test(test_report_beyond_32_bits),
     };
