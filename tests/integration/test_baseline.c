@@ -202,7 +202,8 @@ static struct server *start_with_trouble(void)
     assert_int_equal(fchmod(fileno(f), 0700), 0);
     assert_int_equal(fclose(f), 0);
     char *option = mem_printf("--worker-program=%s", path);
-    server_launch(s, (const char *const[]){"--auto-rollback=false", option, NULL});
+    server_launch(s,
+                  (const char *const[]){"--auto-rollback=false", "--worker-user=", option, NULL});
     free(option);
     server_wait_ready(s);
     return s;

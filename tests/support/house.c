@@ -135,6 +135,7 @@ static struct settings *quiet_settings(const char *model_dir, const char *stable
                                      "try_deadline_ms=60000",
                                      "hang_ms=60000",
                                      "start_timeout_ms=60000",
+                                     "worker_user=", /* scripts of root's are workers too */
                                      "python="};
     struct settings *s = settings_load(NULL, overrides, sizeof overrides / sizeof overrides[0], &e);
     if (s == NULL)
