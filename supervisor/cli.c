@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sysexits.h>
 
 #include "common/mem.h"
 #include "supervisor/settings.h"
@@ -82,4 +83,29 @@ void cli_print_help(void)
 {
     fputs(intro, stdout);
     settings_print_help(stdout);
+}
+
+struct settings *cli_settings(int argc, char **argv, struct cli *cli)
+{
+    struct err e = {0};
+    if (cli_parse(argc, argv, cli, &e) < 0) {
+        fprintf(stderr, "canaryd: %s\n", e.text);
+        exit(EX_USAGE);
+    }
+    if (cli->help)
+        cli_print_help();
+    if (cli->version)
+        printf("canaryd %s\n", CANARYD_VERSION);
+    if (cli->help || cli->version)
+        exit(EX_OK);
+    struct settings *s = settings_load(cli->config, cli->overrides, cli->n_overrides, &e);
+    if (s == NULL) {
+        fprintf(stderr, "canaryd: %s\n", e.text);
+        exit(strcmp(e.code, "usage") == 0 ? EX_USAGE : EX_CONFIG);
+    }
+    if (cli->check_config) {
+        printf("the settings are right\n");
+        exit(EX_OK);
+    }
+    return s;
 }

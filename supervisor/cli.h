@@ -10,6 +10,8 @@
 
 #include "common/err.h"
 
+struct settings;
+
 struct cli {
     const char *config;     /* --config, or NULL */
     const char **overrides; /* "name=value", borrowed from argv; the array is the cli's */
@@ -25,5 +27,9 @@ int cli_parse(int argc, char **argv, struct cli *cli, struct err *e);
 void cli_free(struct cli *cli);
 
 void cli_print_help(void);
+
+/* What main does with them: the settings that the command line asks for, with *cli
+ * filled; else --help, --version, --check-config or a mistake has ended the process. */
+struct settings *cli_settings(int argc, char **argv, struct cli *cli);
 
 #endif
