@@ -125,8 +125,8 @@ static const struct {
     const char *help;
     struct range range; /* of a plain number; max 0: it is none */
 } table[N_OPTIONS] = {
-    [OPTION_URL] = {"url", "URL", read_url, "http://HOST:PORT",
-                    "the server (default: $CANARYD_URL, else http://localhost:8000)"},
+    [OPTION_URL] = {"url", "URL", read_url, "http://HOST:PORT or unix:PATH",
+                    "the server, or unix:PATH (default: $CANARYD_URL, else http://localhost:8000)"},
     [OPTION_TOKEN_FILE] = {"token-file", "FILE", read_token_file, "a file name",
                            "the server's admin token (default: $CANARYD_TOKEN_FILE)"},
     [OPTION_JSON] = {"json", NULL, NULL, NULL, "print JSON, the server's as it came, for scripts"},

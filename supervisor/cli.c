@@ -7,9 +7,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sysexits.h>
 
 #include "common/mem.h"
 #include "supervisor/settings.h"
+#include "supervisor/token.h"
 
 static const char intro[] =
     "usage: canaryd [--config=FILE] [--check-config] [--SETTING=VALUE ...]\n"
@@ -82,4 +84,46 @@ void cli_print_help(void)
 {
     fputs(intro, stdout);
     settings_print_help(stdout);
+}
+
+static _Noreturn void refuse(const struct err *e)
+{
+    fprintf(stderr, "canaryd: %s\n", e->text);
+    exit(strcmp(e->code, "usage") == 0 ? EX_USAGE : EX_CONFIG);
+}
+
+static void answer_if_asked(const struct cli *cli)
+{
+    if (cli->help)
+        cli_print_help();
+    if (cli->version)
+        printf("canaryd %s\n", CANARYD_VERSION);
+    if (cli->help || cli->version)
+        exit(EX_OK);
+}
+
+/* The token too: `systemctl reload` checks first, and a token that cannot be read
+ * would be a mistake that shows late. */
+static void check_and_exit(const struct settings *settings)
+{
+    struct err e = {0};
+    struct token ignored;
+    if (token_read(settings->admin_token_file, &ignored, &e) < 0)
+        refuse(&e);
+    printf("the settings are right\n");
+    exit(EX_OK);
+}
+
+struct settings *cli_begin(int argc, char **argv, struct cli *cli)
+{
+    struct err e = {0};
+    if (cli_parse(argc, argv, cli, &e) < 0)
+        refuse(&e);
+    answer_if_asked(cli);
+    struct settings *settings = settings_load(cli->config, cli->overrides, cli->n_overrides, &e);
+    if (settings == NULL)
+        refuse(&e);
+    if (cli->check_config)
+        check_and_exit(settings);
+    return settings;
 }

@@ -10,6 +10,8 @@
 
 #include "common/err.h"
 
+struct settings;
+
 struct cli {
     const char *config;     /* --config, or NULL */
     const char **overrides; /* "name=value", borrowed from argv; the array is the cli's */
@@ -25,5 +27,10 @@ int cli_parse(int argc, char **argv, struct cli *cli, struct err *e);
 void cli_free(struct cli *cli);
 
 void cli_print_help(void);
+
+/* What main begins with: reads the command line and the settings, and exits for
+ * --help, --version, --check-config and mistakes (64 or 78). The caller owns the
+ * result. */
+struct settings *cli_begin(int argc, char **argv, struct cli *cli);
 
 #endif

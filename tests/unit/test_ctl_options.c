@@ -165,7 +165,7 @@ static const struct {
     {"demo --features inf", "commas"},
     {"demo --pause-ms -1", "from 0 to 10000"},
     {"demo --model=", "a path"},
-    {"status --url localhost", "http://HOST:PORT, got 'localhost'"},
+    {"status --url localhost", "http://HOST:PORT or unix:PATH, got 'localhost'"},
     {"status --precent 5", "there is no option --precent; did you mean --percent?"},
     {"status --xyzzy", "there is no option --xyzzy"},
     {"status -x", "two dashes"},
