@@ -36,6 +36,7 @@ struct load {
     void *arg;
     struct exporter *exporter; /* while it runs */
     struct modelref *model;    /* written by the helper thread */
+    bool is_dir_open;          /* likewise */
     struct err why;            /* likewise */
 };
 
@@ -88,6 +89,7 @@ static void open_model(void *arg)
 {
     struct load *load = arg;
     load->model = modelref_open(load->model_dir, load->path, load->max_model_bytes, &load->why);
+    load->is_dir_open = modelref_is_dir_open(load->model_dir);
 }
 
 /* It is a model, as far as the exporter can tell, but not for canary-worker. */
@@ -116,6 +118,17 @@ static void on_exported(void *arg, int native_fd, const struct err *why)
     } else {
         finish(load, why);
     }
+}
+
+/* A pickle is a program; one that anybody could have put there is not run, cage or
+ * no cage. */
+static int check_dir(struct load *load)
+{
+    if (!load->is_dir_open)
+        return 0;
+    return err_set(&load->why, "model-dir-open",
+                   "%s: everybody may write to model_dir, and a %s is a program; chmod o-w %.200s",
+                   load->model->name, modelref_extension(load->model->name), load->model_dir);
 }
 
 static void start_export(struct load *load)
@@ -155,7 +168,10 @@ static void on_opened(void *arg)
         load->model->served_fd = load->model->fd;
         finish(load, NULL);
     } else if (strcmp(extension, ".joblib") == 0 || strcmp(extension, ".pkl") == 0) {
-        start_export(load);
+        if (check_dir(load) < 0)
+            finish(load, &load->why);
+        else
+            start_export(load);
     } else {
         err_set(&load->why, "model-invalid",
                 "%s: the extension says what a model is; expected .json, .joblib or .pkl",

@@ -362,6 +362,9 @@ static void open_files(struct canaryd *d)
         fatal(exit_status_of(&e), "%s", e.text);
     if (doors_open(&d->doors, d->settings, d->places->runtime_dir, &e) < 0)
         fatal(exit_status_of(&e), "%s", e.text);
+    if (modelref_is_dir_open(d->settings->model_dir))
+        log_warn("model_dir: everybody may write to %s; no .joblib or .pkl is read from it",
+                 d->settings->model_dir);
     d->store = store_new(d->places->state_dir, d->chores);
     if (store_load(d->store, &d->saved, &e) < 0)
         fatal(EX_CONFIG, "%s", e.text);

@@ -32,6 +32,7 @@ static const struct problem table[] = {
     {"cross-site",             403, "Cross-site request"},
     {"peer-not-allowed",       403, "Peer not allowed"},
     {"model-unreadable",       403, "Model file unreadable"},
+    {"model-dir-open",         403, "Model directory open to everybody"},
     {"not-found",              404, "Not found"},
     {"model-not-found",        404, "Model not found"},
     {"method-not-allowed",     405, "Method not allowed"},

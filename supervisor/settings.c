@@ -18,11 +18,10 @@
 #include "common/mem.h"
 #include "common/nearest.h"
 #include "proto/wire.h"
+#include "supervisor/settings_private.h"
 
 #define MAX_FILE_BYTES (1024UL * 1024)
 #define MAX_NAME       48
-#define HOST_BYTES                                                                                 \
-    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_" /* of a name or address */
 
 enum type { TYPE_TEXT, TYPE_WHOLE, TYPE_REAL, TYPE_SWITCH };
 
@@ -49,63 +48,22 @@ struct setting {
     const char *help;
 };
 
-static bool is_log_level(const char *text)
-{
-    return log_level_parse(text) >= 0;
-}
-
-static bool is_auto_or_off(const char *text)
-{
-    return strcmp(text, "auto") == 0 || strcmp(text, "off") == 0;
-}
-
-static bool is_not_empty(const char *text)
-{
-    return text[0] != '\0';
-}
-
-static bool is_address(const char *text)
-{
-    const char *colon = strrchr(text, ':');
-    char *end;
-    if (colon == NULL || colon == text || colon[1] < '0' || colon[1] > '9')
-        return false;
-    long port = strtol(colon + 1, &end, 10);
-    return *end == '\0' && port <= 65535;
-}
-
-/* A port on loopback: whether the address is one shows when it is bound. */
-static bool is_admin_address(const char *text)
-{
-    static const char socket[] = "unix:";
-    if (strncmp(text, socket, strlen(socket)) == 0)
-        return text[strlen(socket)] != '\0';
-    return text[0] == '\0' || is_address(text);
-}
-
-static bool is_host_list(const char *text)
-{
-    size_t n = strlen(text);
-    return n == 0 || (strspn(text, HOST_BYTES ",") == n && text[0] != ',' && text[n - 1] != ',' &&
-                      strstr(text, ",,") == NULL);
-}
-
 #define AT(field) .name = #field, .offset = offsetof(struct settings, field)
 #define HOUR_MS   3600000
 /* clang-format off */
 static const struct setting table[] = {
-    {AT(listen), TYPE_TEXT, .scope = SCOPE_NEXT_START, .text_ok = is_address, .expected = "ADDRESS:PORT",
+    {AT(listen), TYPE_TEXT, .scope = SCOPE_NEXT_START, .text_ok = settings_is_address, .expected = "ADDRESS:PORT",
      .initial = "127.0.0.1:8000", .help = "where HTTP is served; port 0 takes a free one"},
-    {AT(admin_listen), TYPE_TEXT, .scope = SCOPE_NEXT_START, .text_ok = is_admin_address,
+    {AT(admin_listen), TYPE_TEXT, .scope = SCOPE_NEXT_START, .text_ok = settings_is_admin_address,
      .expected = "a loopback ADDRESS:PORT, unix:PATH (beneath runtime_dir), or empty", .initial = "",
      .help = "a listener of their own for the admin endpoints; they are nowhere else then"},
     {AT(admin_token_file), TYPE_TEXT,
      .initial = "", .help = "file of mode 0600 with the admin token (32 characters or more)"},
-    {AT(allowed_hosts), TYPE_TEXT, .text_ok = is_host_list, .expected = "names with commas between",
+    {AT(allowed_hosts), TYPE_TEXT, .text_ok = settings_is_host_list, .expected = "names with commas between",
      .initial = "", .help = "names besides loopback's by which admin endpoints are asked (Host)"},
-    {AT(model_dir), TYPE_TEXT, .scope = SCOPE_NEXT_START, .text_ok = is_not_empty, .expected = "a directory",
+    {AT(model_dir), TYPE_TEXT, .scope = SCOPE_NEXT_START, .text_ok = settings_is_not_empty, .expected = "a directory",
      .initial = "models", .help = "the only directory that models are read from"},
-    {AT(stable_model), TYPE_TEXT, .scope = SCOPE_NEXT_START, .text_ok = is_not_empty, .expected = "a model's path",
+    {AT(stable_model), TYPE_TEXT, .scope = SCOPE_NEXT_START, .text_ok = settings_is_not_empty, .expected = "a model's path",
      .initial = "model_v1.json", .help = "the model to serve, relative to model_dir"},
     {AT(canary_model), TYPE_TEXT,
      .initial = "", .help = "a model to deploy as canary; changed and reloaded (SIGHUP), the new one is deployed"},
@@ -157,7 +115,7 @@ static const struct setting table[] = {
      .initial = "268435456", .unit = "bytes", .help = "of a model file"},
     {AT(python), TYPE_TEXT, .initial = "/usr/bin/python3",
      .help = "runs the exporter of .joblib models, and serves some; empty: they are refused"},
-    {AT(python_worker), TYPE_TEXT, .scope = SCOPE_NEXT_DEPLOYMENT, .text_ok = is_auto_or_off,
+    {AT(python_worker), TYPE_TEXT, .scope = SCOPE_NEXT_DEPLOYMENT, .text_ok = settings_is_auto_or_off,
      .expected = "auto or off", .initial = "auto",
      .help = "auto: .joblib models that cannot be exported are served by Python; off: they are refused"},
     {AT(worker_program), TYPE_TEXT, .scope = SCOPE_NEXT_START, .initial = "",
@@ -170,7 +128,7 @@ static const struct setting table[] = {
      .help = "journal; empty: $STATE_DIRECTORY, else var/state"},
     {AT(runtime_dir), TYPE_TEXT, .scope = SCOPE_NEXT_START, .initial = "",
      .help = "board and address; empty: $RUNTIME_DIRECTORY, else var/run"},
-    {AT(log_level), TYPE_TEXT, .text_ok = is_log_level, .expected = "error, warn, info or debug",
+    {AT(log_level), TYPE_TEXT, .text_ok = settings_is_log_level, .expected = "error, warn, info or debug",
      .initial = "info", .help = "how much is logged on standard error"},
 };
 /* clang-format on */

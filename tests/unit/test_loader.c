@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -255,6 +256,23 @@ static void test_what_is_refused_is_not_served_by_python(void **state)
     }
 }
 
+/* What is no program is read from there all the same. */
+static void test_directory_open_to_everybody(void **state)
+{
+    (void)state;
+    assert_int_equal(chmod(dir, 0777), 0);
+    load("m.joblib", NULL);
+    assert_null(heard.model);
+    assert_string_equal(heard.why.code, "model-dir-open");
+    load("m.pkl", NULL);
+    assert_string_equal(heard.why.code, "model-dir-open");
+    load("m.json", NULL);
+    check_native("abc");
+    assert_int_equal(chmod(dir, 0775), 0);
+    load("m.joblib", NULL);
+    check_native("native abc");
+}
+
 static void test_several_at_once(void **state)
 {
     enum { N = 20 };
@@ -314,6 +332,7 @@ int main(void)
         CASE(test_python_serves),
         CASE(test_python_worker_is_off),
         CASE(test_what_is_refused_is_not_served_by_python),
+        CASE(test_directory_open_to_everybody),
         CASE(test_several_at_once),
         CASE(test_cancel_before_the_export),
         CASE(test_cancel_during_the_export),

@@ -39,6 +39,7 @@ static const struct {
     {403, "cross-site"},
     {403, "peer-not-allowed"},
     {403, "model-unreadable"},
+    {403, "model-dir-open"},
     {404, "not-found"},
     {404, "model-not-found"},
     {405, "method-not-allowed"},
