@@ -170,7 +170,7 @@ lint-includes:
 	$(Q)tests/lint-includes.sh
 
 lint-faults:
-	$(call say,DOC,tests that docs/faults.md names)
+	$(call say,DOC,tests that the docs name)
 	$(Q)tests/lint-faults.sh
 
 lint-cppcheck:
