@@ -14,9 +14,24 @@ static int64_t read_ns(clockid_t id)
     return t.tv_sec * NS_PER_SEC + t.tv_nsec;
 }
 
+static _Thread_local int64_t first_ns;
+
 int64_t clock_mono_ns(void)
 {
-    return read_ns(CLOCK_MONOTONIC);
+    int64_t now = read_ns(CLOCK_MONOTONIC);
+    if (first_ns == 0)
+        first_ns = now;
+    return now;
+}
+
+int64_t clock_first_ns(void)
+{
+    return first_ns;
+}
+
+void clock_forget_first(void)
+{
+    first_ns = 0;
 }
 
 int64_t clock_wall_ns(void)

@@ -16,6 +16,11 @@
 int64_t clock_mono_ns(void); /* CLOCK_MONOTONIC; about 25 ns a call */
 int64_t clock_wall_ns(void); /* since 1970-01-01 UTC */
 
+/* What clock_mono_ns said first in this thread since clock_forget_first, or 0 when
+ * it was not asked: nearly everything that a turn of the loop does asks it soon. */
+int64_t clock_first_ns(void);
+void clock_forget_first(void);
+
 /* Writes "2025-08-03T20:16:00.123456+00:00" (ISO 8601, UTC, microseconds). */
 void clock_text(int64_t wall_ns, char text[CLOCK_TEXT_SIZE]);
 

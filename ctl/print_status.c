@@ -83,11 +83,16 @@ static void print_process(const struct printer *p, const cJSON *process)
                cell_ms(p50, trip, "p50"), cell_ms(p99, trip, "p99"));
 }
 
-static void print_processes(const struct printer *p, const cJSON *stable, const cJSON *canary)
+static void print_processes(const struct printer *p, const cJSON *status)
 {
-    const cJSON *lists[] = {member_array(stable, "processes"), member_array(canary, "processes")};
+    const cJSON *lists[] = {member_array(member_object(status, "stable"), "processes"),
+                            member_array(member_object(status, "baseline"), "processes"),
+                            member_array(member_object(status, "canary"), "processes")};
     const cJSON *process;
-    if (cJSON_GetArraySize(lists[0]) + cJSON_GetArraySize(lists[1]) == 0)
+    int n = 0;
+    for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++)
+        n += cJSON_GetArraySize(lists[i]);
+    if (n == 0)
         return;
     print_text(p, STYLE_DIM, "\n  %-9s %8s %-9s %9s %7s %8s  %12s %12s %12s\n", "worker", "pid",
                "state", "requests", "faults", "restarts", "mean", "median", "99th pct");
@@ -113,5 +118,5 @@ void print_status(const struct printer *p, const cJSON *status, const char *url)
         print_field(p, "slowdown", "%s",
                     member_true(status, "simulate_slowdown") ? "ON: the canary is delayed" : "off");
     print_requests(p, member_object(status, "requests"));
-    print_processes(p, stable, canary);
+    print_processes(p, status);
 }

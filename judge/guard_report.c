@@ -24,6 +24,7 @@ static void describe_effect(const struct guard *g, enum rule_clock clock, struct
         .standard_error = p.standard_error,
         .interval_low = NAN,
         .interval_high = NAN,
+        .interval_level = 1 - g->mean[clock].alpha,
         .minimum_detectable = paired_detectable(&p, &g->mean[clock]),
     };
     if (evidence->first_look == 0)

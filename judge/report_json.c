@@ -57,6 +57,7 @@ cJSON *report_effect_to_json(const struct rule_effect *e)
     report_add_number(object, "difference_ms", ns_to_ms(e->difference));
     report_add_interval(object, "interval_ms", ns_to_ms(e->interval_low),
                         ns_to_ms(e->interval_high));
+    report_add_number(object, "interval_level", e->interval_level);
     report_add_number(object, "minimum_detectable_effect_ms", ns_to_ms(e->minimum_detectable));
     cJSON_AddNumberToObject(object, "blocks", (double)e->n_blocks);
     cJSON_AddNumberToObject(object, "reference_samples", (double)e->n_samples[SIDE_REFERENCE]);

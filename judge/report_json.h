@@ -13,8 +13,8 @@
 /* {"test", "clock", "alpha", "evidence", "threshold", "anytime_p_value", "fired_at"} */
 cJSON *report_metric_to_json(const struct rule_metric *m);
 
-/* {"difference_ms", "interval_ms": [low, high], "minimum_detectable_effect_ms",
- * "blocks", "reference_samples", "canary_samples"} */
+/* {"difference_ms", "interval_ms": [low, high], "interval_level",
+ * "minimum_detectable_effect_ms", "blocks", "reference_samples", "canary_samples"} */
 cJSON *report_effect_to_json(const struct rule_effect *e);
 
 /* {"shown", "promoted_at", "errors_are_fine", "clocks": [...]}, of the clocks that count. */

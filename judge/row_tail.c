@@ -71,11 +71,11 @@ static void renew(struct row_tail *row)
     row->at.spread = fmax(row->at.cut[TAIL_C95] - c50, MIN_SPREAD_NS);
 }
 
-/* The next of 32, 64, 128, ... after n. */
+/* The next of 32, 64, 128, ... after n; nobody gets to the last. */
 static uint64_t next_renewal(uint64_t n)
 {
     uint64_t next = TAIL_FIRST;
-    while (next <= n)
+    while (next <= n && next < UINT64_MAX / 2)
         next *= 2;
     return next;
 }

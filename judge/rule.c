@@ -284,18 +284,30 @@ static bool has_head(const void *bytes, size_t n, const char marker[8], size_t n
     return n == n_bytes && memcmp(bytes, &head, sizeof head) == 0;
 }
 
+static bool row_is_sound(const struct rule_settings *s, const struct rule_row_settings *row)
+{
+    unsigned char observe; /* a bool that is neither must not be read as one */
+    memcpy(&observe, &row->observe, 1);
+    return s->alpha * row->part > 0 && row->part <= 1 && observe <= 1;
+}
+
+static bool clock_is_sound(const struct rule_clock_settings *c)
+{
+    return c->block_ns >= 0 && c->margin.ratio >= 0 && isfinite(c->margin.ratio) &&
+           c->margin.absolute_ns >= 0 && isfinite(c->margin.absolute_ns);
+}
+
 static bool settings_are_sound(const struct rule_settings *s)
 {
     double parts = 0;
     bool sound = s->alpha > 0 && s->alpha < 1 && s->promotion_alpha > 0 && s->promotion_alpha < 1 &&
-                 s->promotion_margin >= 0;
+                 s->promotion_margin > 0 && isfinite(s->promotion_margin);
     for (int row = 0; row < N_RULE_ROWS; row++) {
-        sound = sound && s->row[row].part > 0;
+        sound = sound && row_is_sound(s, &s->row[row]);
         parts += s->row[row].part;
     }
     for (int clock = 0; clock < N_RULE_CLOCKS; clock++)
-        sound = sound && s->clock[clock].block_ns >= 0 && s->clock[clock].margin.ratio >= 0 &&
-                s->clock[clock].margin.absolute_ns >= 0;
+        sound = sound && clock_is_sound(&s->clock[clock]);
     return sound && parts < 1 + 1e-9;
 }
 

@@ -44,6 +44,7 @@ struct rule_effect {
     double standard_error;       /* of it; NAN: fewer than two blocks */
     double interval_low;         /* valid however often one looks; NAN before the first look */
     double interval_high;
+    double interval_level;     /* 1 - alpha of the clock's row M */
     double minimum_detectable; /* what could be found now with probability .8 */
 };
 

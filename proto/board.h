@@ -54,16 +54,18 @@ void board_add(struct board *board, int row, int64_t start_ns, uint64_t latency_
                enum board_outcome outcome);
 
 /* What the next writer should know: n bytes, at most BOARD_MEMO_BYTES, about
- * whatever tag names. Replaces the memo before it in one step: a writer that dies
+ * whatever tag names. Replaces the memo of its kind in one step: a writer that dies
  * inside this call leaves the old one. About 1 ns a byte. */
-void board_memo_write(struct board *board, uint64_t tag, const void *bytes, size_t n);
+void board_memo_write(struct board *board, enum board_memo_kind kind, uint64_t tag,
+                      const void *bytes, size_t n);
 
 /* Reading, on any board. */
 
-/* Copies the newest whole memo, at most size bytes of it, and its tag. Returns its
+/* Copies the newest whole memo of that kind, at most size bytes of it, and its tag. Returns its
  * length, or 0 when there is none, or it is longer than size, or damaged. Of a
  * living writer's board the copy may be torn and is then none. */
-size_t board_memo_read(const struct board *board, uint64_t *tag, void *bytes, size_t size);
+size_t board_memo_read(const struct board *board, enum board_memo_kind kind, uint64_t *tag,
+                       void *bytes, size_t size);
 
 struct board_snapshot {
     enum board_state state; /* BOARD_FREE: the rest is 0 */

@@ -9,9 +9,10 @@
  * while the writer is at work; what was read between two equal even values is
  * consistent. A slot of the ring is guarded by its own sequence: 0 while it is
  * written, then the sample's number, which no other sample of that row ever has.
- * The memo, by which a supervisor tells its successor where it was, stands twice:
- * the one with the higher sequence and a right checksum counts, so a writer that
- * dies in the act leaves the one before.
+ * A memo of each kind, by which a supervisor tells its successor where it was,
+ * stands twice: the one with the higher sequence and a right checksum counts, so
+ * a writer that dies in the act leaves the one before. What is written often is
+ * a kind of its own.
  * Source: Boehm 2012, "Can seqlocks get along with programming language memory
  * models?", MSPC '12, figure 6.
  */
@@ -24,19 +25,22 @@
 
 #include "common/histogram.h"
 
-#define BOARD_MARKER       "canbrd02" /* 8 bytes: what it is, and the version */
+#define BOARD_MARKER       "canbrd03" /* 8 bytes: what it is, and the version */
 #define BOARD_MARKER_NAME  6          /* of these, those that no version changes */
 #define BOARD_MARKER_SIZE  8
 #define BOARD_ROWS         32
 #define BOARD_RING         1024 /* recent samples a row; a power of two */
 #define BOARD_ROLE_SIZE    16   /* bytes with the NUL */
 #define BOARD_VERSION_SIZE 64
-#define BOARD_MEMO_BYTES   32768
-#define BOARD_MEMOS        2
+#define BOARD_MEMO_BYTES   49152
+#define BOARD_MEMOS        2 /* of each kind */
 
 enum board_state { BOARD_FREE, BOARD_OPEN, BOARD_CLOSED, N_BOARD_STATES };
 enum board_clock { BOARD_ROUND_TRIP, BOARD_SERVICE, N_BOARD_CLOCKS };
 enum board_outcome { BOARD_OK, BOARD_FAULT, BOARD_TIMEOUT, BOARD_DEATH, N_BOARD_OUTCOMES };
+
+/* The judge's counts (new with each call that ends) and its evidence (with each block). */
+enum board_memo_kind { BOARD_MEMO_COUNTS, BOARD_MEMO_EVIDENCE, N_BOARD_MEMO_KINDS };
 
 /* Written before the file has its name, never after. */
 struct board_header {
@@ -92,7 +96,7 @@ struct board_memo {
 struct board_layout {
     struct board_header header;
     struct board_row row[BOARD_ROWS];
-    struct board_memo memo[BOARD_MEMOS];
+    struct board_memo memo[N_BOARD_MEMO_KINDS][BOARD_MEMOS];
 };
 
 #define BOARD_PIN(type, member, offset)                                                            \
@@ -104,11 +108,12 @@ _Static_assert(sizeof(_Atomic uint64_t) == 8 && sizeof(_Atomic double) == 8, "8 
 _Static_assert((BOARD_RING & (BOARD_RING - 1)) == 0, "the ring is a power of two");
 _Static_assert(HISTOGRAM_BUCKETS == 2240, "another histogram is another board");
 _Static_assert(N_BOARD_OUTCOMES == 4, "another outcome is another board");
+_Static_assert(N_BOARD_MEMO_KINDS == 2, "another kind of memo is another board");
 _Static_assert(sizeof(struct board_header) == 128, "size of the header");
 _Static_assert(sizeof(struct board_slot) == 32, "size of a slot");
 _Static_assert(sizeof(struct board_row) == 50944, "size of a row");
-_Static_assert(sizeof(struct board_memo) == 32832, "size of a memo");
-_Static_assert(sizeof(struct board_layout) == 1696000, "size of the board");
+_Static_assert(sizeof(struct board_memo) == 49216, "size of a memo");
+_Static_assert(sizeof(struct board_layout) == 1827200, "size of the board");
 BOARD_PIN(board_header, header_bytes, 8);
 BOARD_PIN(board_header, n_outcomes, 28);
 BOARD_PIN(board_header, writer_pid, 32);

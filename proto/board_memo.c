@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * The board's memo; see board.h. Two copies are written in turn, each with a
+ * The board's memos; see board.h. Two copies of each kind are written in turn, each with a
  * sequence and a checksum, so that there is always a whole one.
  */
 #include "proto/board.h"
@@ -31,25 +31,25 @@ static size_t n_words(size_t n_bytes)
     return (n_bytes + 7) / 8;
 }
 
-static struct board_memo *older_memo(struct board *board)
+/* Of the two of a kind, the one that is to be written next. */
+static struct board_memo *older_memo(struct board_memo memos[BOARD_MEMOS])
 {
-    struct board_memo *a = &board->map->memo[0];
-    struct board_memo *b = &board->map->memo[1];
-    return GET(a->sequence) <= GET(b->sequence) ? a : b;
+    return GET(memos[0].sequence) <= GET(memos[1].sequence) ? &memos[0] : &memos[1];
 }
 
-static uint64_t newest_sequence(const struct board *board)
+static uint64_t newest_sequence(const struct board_memo memos[BOARD_MEMOS])
 {
-    uint64_t a = GET(board->map->memo[0].sequence);
-    uint64_t b = GET(board->map->memo[1].sequence);
+    uint64_t a = GET(memos[0].sequence);
+    uint64_t b = GET(memos[1].sequence);
     return a > b ? a : b;
 }
 
-void board_memo_write(struct board *board, uint64_t tag, const void *bytes, size_t n)
+void board_memo_write(struct board *board, enum board_memo_kind kind, uint64_t tag,
+                      const void *bytes, size_t n)
 {
     assert(board->is_writer && n <= BOARD_MEMO_BYTES);
-    uint64_t sequence = newest_sequence(board) + 1;
-    struct board_memo *memo = older_memo(board);
+    uint64_t sequence = newest_sequence(board->map->memo[kind]) + 1;
+    struct board_memo *memo = older_memo(board->map->memo[kind]);
     uint64_t sum = mix(mix(FNV_OFFSET, tag), n);
     PUT(memo->sequence, 0);
     atomic_thread_fence(memory_order_release);
@@ -86,9 +86,10 @@ static size_t copy_memo(const struct board_memo *memo, uint64_t *tag, void *byte
     return n;
 }
 
-size_t board_memo_read(const struct board *board, uint64_t *tag, void *bytes, size_t size)
+size_t board_memo_read(const struct board *board, enum board_memo_kind kind, uint64_t *tag,
+                       void *bytes, size_t size)
 {
-    const struct board_memo *memos = board->map->memo;
+    const struct board_memo *memos = board->map->memo[kind];
     int newest = GET(memos[1].sequence) > GET(memos[0].sequence) ? 1 : 0;
     size_t n = copy_memo(&memos[newest], tag, bytes, size);
     return n > 0 ? n : copy_memo(&memos[1 - newest], tag, bytes, size);

@@ -95,8 +95,8 @@ static void reply_prediction(struct exchange *x, const struct prediction *p)
     jsonx_print_number(number, p->output);
     int n = snprintf(body, sizeof body,
                      "{\"%s\":%s,\"model_used\":\"%s\",\"latency_ms\":%.3f,\"request_id\":\"%s\"}",
-                     p->output_name, number, arm_name(p->arm), ns_to_ms((double)p->round_trip_ns),
-                     exchange_id(x));
+                     p->output_name, number, arm_user_name(p->arm),
+                     ns_to_ms((double)p->round_trip_ns), exchange_id(x));
     exchange_set_header(x, "X-Model-Version", p->version);
     exchange_set_header(x, "X-Canary-Arm", arm_name(p->arm));
     exchange_reply(x, 200, "application/json", body, (size_t)n);

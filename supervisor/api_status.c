@@ -105,6 +105,7 @@ static cJSON *role_to_json(struct api_status *a, enum role role)
         cJSON_AddNumberToObject(object, "percent", rollout_percent(a->rooms.rollout));
         cJSON_AddStringToObject(object, "canary_start_time", start);
     }
+    cJSON_AddBoolToObject(object, "ready", fleet_ready(a->rooms.fleet, role) != NULL);
     cJSON_AddItemToObject(object, "processes", procs_to_json(a, role));
     return object;
 }
@@ -119,8 +120,11 @@ static cJSON *requests_to_json(const struct router_counts *c)
     cJSON_AddNumberToObject(object, "waiting", (double)c->n_waiting);
     cJSON_AddNumberToObject(object, "at_door", (double)c->n_at_door);
     cJSON_AddNumberToObject(object, "answered_by_stable", (double)c->n_answered[ARM_STABLE]);
+    cJSON_AddNumberToObject(object, "answered_by_baseline", (double)c->n_answered[ARM_BASELINE]);
     cJSON_AddNumberToObject(object, "answered_by_canary", (double)c->n_answered[ARM_CANARY]);
     cJSON_AddNumberToObject(object, "failed", (double)c->n_failed);
+    cJSON_AddNumberToObject(object, "forced", (double)c->n_forced);
+    cJSON_AddNumberToObject(object, "stalled", (double)c->n_stalled);
     cJSON_AddNumberToObject(object, "retried", (double)c->n_retried);
     cJSON_AddNumberToObject(object, "fallbacks", (double)c->n_fallbacks);
     cJSON_AddNumberToObject(object, "poison", (double)c->n_poison);
@@ -141,8 +145,10 @@ static void handle_status(void *arg, struct exchange *x)
     cJSON_AddNumberToObject(root, "canary_percent", a->settings->canary_percent);
     cJSON_AddBoolToObject(root, "simulate_slowdown", rollout_slowdown(r));
     cJSON_AddItemToObject(root, "stable", role_to_json(a, ROLE_STABLE));
+    cJSON_AddItemToObject(root, "baseline", role_to_json(a, ROLE_BASELINE));
     cJSON_AddItemToObject(root, "canary", role_to_json(a, ROLE_CANARY));
     cJSON_AddItemToObject(root, "candidate", role_to_json(a, ROLE_CANDIDATE));
+    cJSON_AddItemToObject(root, "next_baseline", role_to_json(a, ROLE_NEXT_BASELINE));
     cJSON_AddItemToObject(root, "retired", procs_to_json(a, N_ROLES));
     cJSON_AddItemToObject(root, "requests", requests_to_json(router_counts(a->rooms.router)));
     cJSON_AddItemToObject(root, "settings", settings_to_json(a->settings));
@@ -168,6 +174,12 @@ static void handle_live(void *arg, struct exchange *x)
     exchange_reply_json(x, 200, root);
 }
 
+static bool can_answer(const struct fleet *f)
+{
+    return fleet_ready(f, ROLE_STABLE) != NULL || fleet_ready(f, ROLE_BASELINE) != NULL ||
+           fleet_ready(f, ROLE_CANARY) != NULL;
+}
+
 static void handle_ready(void *arg, struct exchange *x)
 {
     const struct api_status *a = arg;
@@ -176,7 +188,7 @@ static void handle_ready(void *arg, struct exchange *x)
     if (a->stopping) {
         err_set(&e, "not-ready", "canaryd is stopping");
         exchange_reply_problem(x, &e);
-    } else if (fleet_ready(f, ROLE_STABLE) == NULL && fleet_ready(f, ROLE_CANARY) == NULL) {
+    } else if (!can_answer(f)) {
         err_set(&e, "not-ready", "no worker is ready");
         exchange_reply_problem(x, &e);
     } else {

@@ -9,6 +9,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
@@ -20,6 +21,7 @@
 #include "common/mem.h"
 #include "common/rng.h"
 #include "proto/frame.h"
+#include "supervisor/line.h"
 
 #define FIRST_SLOTS 64
 #define SLOT_BITS   24 /* of an id; the other bits are random */
@@ -49,13 +51,15 @@ struct call {
 
 struct channel {
     int fd;
+    const struct lines *lines;
+    struct line_place to_read;
+    struct line_place to_write;
     struct channel_listener listener;
     struct codec *codec;
     struct frame_reader in;
     struct frame_writer out;
     struct event *on_readable;
     struct event *on_writable;
-    struct event *on_flush;
     struct event *on_deadline;
     struct rng rng;
     struct call *calls; /* slot 0 is the list's head: its .later is the first */
@@ -119,8 +123,8 @@ static void arm_deadline(struct channel *c)
 
 static void schedule_flush(struct channel *c)
 {
-    /* Runs after the callbacks that are due in this turn: one write for all. */
-    event_active(c->on_flush, EV_WRITE, 0);
+    /* After the callbacks that are due in this turn: one write for all. */
+    line_wait(c->lines->writes, &c->to_write);
 }
 
 /* Takes the call out of the waiting ones and reports it. */
@@ -265,8 +269,16 @@ static bool read_frames(struct channel *c)
 
 static void on_readable(evutil_socket_t fd, short what, void *arg)
 {
+    struct channel *c = arg;
     (void)fd, (void)what;
-    read_frames(arg);
+    line_wait(c->lines->reads, &c->to_read);
+}
+
+static void read_in_turn(struct line_place *place)
+{
+    struct channel *c = (struct channel *)((char *)place - offsetof(struct channel, to_read));
+    if (!c->broken)
+        read_frames(c);
 }
 
 void channel_read_rest(struct channel *c)
@@ -302,10 +314,15 @@ static void flush(struct channel *c)
     note_queue(c, n);
 }
 
-static void on_flush(evutil_socket_t fd, short what, void *arg)
+static void on_writable(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd, (void)what;
     flush(arg);
+}
+
+static void write_in_turn(struct line_place *place)
+{
+    flush((struct channel *)((char *)place - offsetof(struct channel, to_write)));
 }
 
 static void on_deadline(evutil_socket_t fd, short what, void *arg)
@@ -324,19 +341,23 @@ static void on_deadline(evutil_socket_t fd, short what, void *arg)
     arm_deadline(c);
 }
 
-struct channel *channel_new(struct event_base *base, int fd,
+struct channel *channel_new(struct event_base *base, int fd, const struct lines *lines,
                             const struct channel_listener *listener)
 {
     struct channel *c = mem_alloc(sizeof *c);
-    *c = (struct channel){
-        .fd = fd, .listener = *listener, .codec = codec_new(), .timer_ns = INT64_MAX};
+    *c = (struct channel){.fd = fd,
+                          .lines = lines,
+                          .to_read.serve = read_in_turn,
+                          .to_write.serve = write_in_turn,
+                          .listener = *listener,
+                          .codec = codec_new(),
+                          .timer_ns = INT64_MAX};
     c->heard_ns = clock_mono_ns();
     frame_reader_init(&c->in, WIRE_MAX_ANSWER_BYTES);
     rng_seed_from_system(&c->rng);
     grow_slots(c);
     c->on_readable = event_new(base, fd, EV_READ | EV_PERSIST, on_readable, c);
-    c->on_writable = event_new(base, fd, EV_WRITE, on_flush, c);
-    c->on_flush = event_new(base, -1, 0, on_flush, c);
+    c->on_writable = event_new(base, fd, EV_WRITE, on_writable, c);
     c->on_deadline = evtimer_new(base, on_deadline, c);
     event_add(c->on_readable, NULL);
     return c;
@@ -361,7 +382,8 @@ void channel_free(struct channel **handle)
     lose_calls(c);
     event_free(c->on_readable);
     event_free(c->on_writable);
-    event_free(c->on_flush);
+    line_leave(c->lines->reads, &c->to_read);
+    line_leave(c->lines->writes, &c->to_write);
     event_free(c->on_deadline);
     codec_free(&c->codec);
     frame_reader_clear(&c->in);

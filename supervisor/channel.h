@@ -15,6 +15,7 @@
 
 struct event_base;
 struct channel;
+struct lines;
 
 /* How a call ended. */
 enum call_outcome {
@@ -50,8 +51,9 @@ struct channel_listener {
     void *arg;
 };
 
-/* Takes the descriptor (non-blocking). */
-struct channel *channel_new(struct event_base *base, int fd,
+/* Takes the descriptor (non-blocking). lines: where it stands with the other
+ * workers to be read and written; borrowed. */
+struct channel *channel_new(struct event_base *base, int fd, const struct lines *lines,
                             const struct channel_listener *listener);
 
 /* Completes every call in flight as LOST, from inside this call. */

@@ -11,6 +11,7 @@
 
 #include "common/clock.h"
 #include "common/mem.h"
+#include "supervisor/line.h"
 #include "supervisor/modelref.h"
 #include "supervisor/proc.h"
 #include "supervisor/seat.h"
@@ -24,10 +25,13 @@ static const struct {
     bool is_restarted;
     bool has_crash_limit;
     bool waits_for_all; /* it is up when every process is warm, not with the first */
+    bool may_never_be;  /* restarted even if it never was up: nothing depends on it */
 } roles[N_ROLES] = {
-    [ROLE_STABLE] = {"stable", true, false, false},
-    [ROLE_CANARY] = {"canary", true, true, false},
-    [ROLE_CANDIDATE] = {"candidate", false, false, true},
+    [ROLE_STABLE] = {"stable", .is_restarted = true},
+    [ROLE_BASELINE] = {"baseline", .is_restarted = true, .may_never_be = true},
+    [ROLE_CANARY] = {"canary", .is_restarted = true, .has_crash_limit = true},
+    [ROLE_CANDIDATE] = {"candidate", .waits_for_all = true},
+    [ROLE_NEXT_BASELINE] = {"next-baseline", .is_restarted = true, .may_never_be = true},
 };
 
 struct slot {
@@ -51,6 +55,7 @@ struct retired {
 
 struct fleet {
     struct seat_means means;
+    struct lines lines;
     struct fleet_listener listener;
     struct slot slots[N_ROLES];
     TAILQ_HEAD(retired_list, retired) retired;
@@ -140,7 +145,8 @@ static void give_up(struct slot *s, const char *how)
 static void lose_proc(struct slot *s, struct seat *seat, const char *how, const struct err *why)
 {
     struct fleet *f = s->fleet;
-    if (!s->was_up || !roles[s->role].is_restarted) {
+    bool has_begun = s->was_up || roles[s->role].may_never_be;
+    if (!has_begun || !roles[s->role].is_restarted) {
         clear_slot(s, "another process of its version failed");
         f->listener.failed(f->listener.arg, s->role, why);
     } else if (how != NULL && died_too_often(s)) { /* NULL: no memory or no room, that may pass */
@@ -185,6 +191,8 @@ struct fleet *fleet_new(struct event_base *base, const struct settings *settings
     *f = (struct fleet){
         .means = {.base = base, .settings = settings, .programs = programs, .board = board},
         .listener = *listener};
+    lines_open(&f->lines, base);
+    f->means.lines = &f->lines;
     TAILQ_INIT(&f->retired);
     for (int i = 0; i < N_ROLES; i++) {
         struct slot *s = &f->slots[i];
@@ -205,6 +213,7 @@ void fleet_free(struct fleet **handle)
         clear_slot(&f->slots[i], NULL);
         free(f->slots[i].deaths_ns);
     }
+    lines_close(&f->lines);
     free(f);
 }
 

@@ -24,8 +24,10 @@ struct worker_programs;
 
 enum role {
     ROLE_STABLE,
+    ROLE_BASELINE, /* the stable model again: what the canary is compared with */
     ROLE_CANARY,
-    ROLE_CANDIDATE, /* loading and warming up; becomes the canary, or nothing */
+    ROLE_CANDIDATE,     /* loading and warming up; becomes the canary, or nothing */
+    ROLE_NEXT_BASELINE, /* is as old as the candidate; becomes the baseline, or nothing */
     N_ROLES
 };
 
@@ -36,7 +38,8 @@ struct fleet_listener {
      * candidate: every one is. */
     void (*up)(void *arg, enum role role);
     /* A process ended before the role was up ("model-invalid",
-     * "worker-start-timeout", "spawn-failed"); the role is empty now. */
+     * "worker-start-timeout", "spawn-failed"); the role is empty now. Never of a
+     * baseline, which is tried again for ever: its trouble is the fleet's affair. */
     void (*failed)(void *arg, enum role role, const struct err *why);
     /* Its processes died too often within a minute; the role is empty now. */
     void (*gave_up)(void *arg, enum role role, const char *why);

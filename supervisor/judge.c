@@ -5,6 +5,7 @@
  */
 #include "supervisor/judge.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,72 +13,156 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "proto/board.h"
+#include "supervisor/sample_log.h"
 #include "supervisor/settings.h"
+
+_Static_assert(RULE_COUNTS_MAX <= BOARD_MEMO_BYTES && RULE_EVIDENCE_MAX <= BOARD_MEMO_BYTES,
+               "the board has room for the rule's memory");
+
+/* What the board before ours said. */
+struct memory {
+    uint64_t deployment;
+    size_t n_counts;
+    size_t n_evidence; /* 0: no block of this deployment had been weighed */
+    uint8_t counts[RULE_COUNTS_MAX];
+    uint8_t evidence[RULE_EVIDENCE_MAX];
+};
 
 struct judge {
     const struct settings *settings;
     struct board *board;
+    struct sample_log *log;
     struct judge_listener listener;
     struct rule *rule;
+    uint64_t era;        /* the how manieth rule it is */
     uint64_t deployment; /* tag of the memory on the board */
     bool active;
-    bool fired;
-    cJSON *frozen;       /* the report of a rollback nobody asked for, or NULL */
-    uint64_t remembered; /* the deployment that memory is about; 0: none */
-    size_t n_memory;
-    uint8_t memory[RULE_COUNTS_MAX];
-    uint64_t n_drawn;
+    bool told;             /* the listener knows that the rule has fired */
+    cJSON *frozen;         /* the report of a rollback nobody asked for, or NULL */
+    struct memory *memory; /* NULL: none, or it was used */
+    uint8_t bytes[RULE_EVIDENCE_MAX];
 };
 
-#define GROUP 10 /* draws; the lot says no more yet */
+/* --- The rule ---------------------------------------------------------------*/
+
+static struct rule_clock_settings clock_settings(double block_ms, double margin_ms, double ratio)
+{
+    return (struct rule_clock_settings){
+        .block_ns = llround(block_ms * NS_PER_MS),
+        .margin = {.absolute_ns = margin_ms * (double)NS_PER_MS, .ratio = ratio}};
+}
+
+static bool is_observed(const char *list, enum rule_row row)
+{
+    while (*list != '\0') {
+        size_t n = strcspn(list, ",");
+        if (rule_row_by_name(list, n) == row)
+            return true;
+        list += list[n] == ',' ? n + 1 : n;
+    }
+    return false;
+}
+
+static struct rule_settings rule_settings(const struct settings *s)
+{
+    struct rule_settings out = rule_default_settings();
+    const double parts[N_RULE_ROWS] = {
+        [ROW_MEAN] = s->mean_part,     [ROW_SERVICE_MEAN] = s->service_mean_part,
+        [ROW_TAIL] = s->tail_part,     [ROW_SERVICE_TAIL] = s->service_tail_part,
+        [ROW_ERRORS] = s->errors_part,
+    };
+    out.alpha = s->alpha;
+    out.min_samples = (uint64_t)s->min_samples;
+    out.clock[RULE_ROUND_TRIP] = clock_settings(s->block_ms, s->margin_ms, s->margin_ratio);
+    out.clock[RULE_SERVICE] =
+        clock_settings(s->service_block_ms, s->service_margin_ms, s->service_margin_ratio);
+    for (enum rule_row row = 0; row < N_RULE_ROWS; row++)
+        out.row[row] = (struct rule_row_settings){.part = parts[row],
+                                                  .observe = is_observed(s->observe_only, row)};
+    out.promotion_margin = s->promotion_margin;
+    return out;
+}
+
+static void take_rule(struct judge *j, struct rule *rule)
+{
+    rule_free(&j->rule);
+    j->rule = rule;
+    j->era++;
+    j->told = false;
+}
 
 static void start_rule(struct judge *j)
 {
-    struct rule_settings settings = rule_default_settings();
-    settings.alpha = j->settings->alpha;
-    settings.min_samples = (uint64_t)j->settings->min_samples;
-    settings.clock[RULE_ROUND_TRIP].margin.absolute_ns = j->settings->margin_ms * (double)NS_PER_MS;
-    settings.clock[RULE_ROUND_TRIP].margin.ratio = j->settings->margin_ratio;
-    rule_free(&j->rule);
-    j->rule = rule_new(&settings);
-    rule_open_share(j->rule, ARM_STABLE, clock_mono_ns());
-    j->fired = false;
+    const struct rule_settings settings = rule_settings(j->settings);
+    take_rule(j, rule_new(&settings));
 }
 
-/* Until there is a baseline to compare with, the textbook's test decides: p < alpha,
- * margin taken off the canary. */
-static bool textbook_fires(const struct rule_report *r)
-{
-    const struct rule_settings *settings = &r->settings;
-    struct moments canary =
-        welch_take_margin(&r->round_trip[ARM_CANARY], &settings->clock[RULE_ROUND_TRIP].margin);
-    struct welch w;
-    return welch_test(&r->stable_version, &canary, WELCH_LEVEL, &w, NULL) == 0 &&
-           r->stable_version.n >= settings->min_samples && canary.n >= settings->min_samples &&
-           w.p_greater < settings->alpha;
-}
+/* --- The memory -------------------------------------------------------------*/
 
-static void look(const struct judge *j, struct rule_report *report)
+void judge_remember(struct judge *j, const struct board *last)
 {
-    rule_look(j->rule, report);
-    report->effect[RULE_ROUND_TRIP].n_samples[SIDE_REFERENCE] = report->stable_version.n;
-    report->effect[RULE_ROUND_TRIP].n_samples[SIDE_CANARY] = report->round_trip[ARM_CANARY].n;
-    report->verdict = VERDICT_NONE;
-    if (report->has_welch)
-        report->verdict = VERDICT_CONTINUE;
-    if (!j->fired)
+    uint64_t tag = 0;
+    struct memory *m = mem_alloc(sizeof *m);
+    free(j->memory);
+    j->memory = NULL;
+    m->n_counts =
+        board_memo_read(last, BOARD_MEMO_COUNTS, &m->deployment, m->counts, sizeof m->counts);
+    if (m->n_counts == 0) {
+        free(m);
         return;
-    report->verdict = VERDICT_ROLLBACK;
-    report->test = "mean";
-    report->clock = "round_trip";
+    }
+    m->n_evidence =
+        board_memo_read(last, BOARD_MEMO_EVIDENCE, &tag, m->evidence, sizeof m->evidence);
+    if (tag != m->deployment)
+        m->n_evidence = 0;
+    j->memory = m;
 }
+
+/* Whether the rule goes on with what the board remembered of this deployment. */
+static bool resume_rule(struct judge *j, uint64_t deployment)
+{
+    struct memory *m = j->memory;
+    if (m == NULL || m->deployment != deployment)
+        return false;
+    const struct rule_memory memory = {.counts = m->counts,
+                                       .n_counts = m->n_counts,
+                                       .evidence = m->evidence,
+                                       .n_evidence = m->n_evidence};
+    struct rule *rule = rule_restore(&memory);
+    free(m);
+    j->memory = NULL;
+    if (rule == NULL) {
+        log_warn("the board's memory of this deployment is of no use; evidence begins anew");
+        return false;
+    }
+    take_rule(j, rule);
+    return true;
+}
+
+/* After every call: a supervisor that is killed loses none. */
+static void save_counts(struct judge *j)
+{
+    if (j->board != NULL)
+        board_memo_write(j->board, BOARD_MEMO_COUNTS, j->deployment, j->bytes,
+                         rule_save_counts(j->rule, j->bytes, sizeof j->bytes));
+}
+
+static void save_evidence(struct judge *j)
+{
+    if (j->board != NULL)
+        board_memo_write(j->board, BOARD_MEMO_EVIDENCE, j->deployment, j->bytes,
+                         rule_save_evidence(j->rule, j->bytes, sizeof j->bytes));
+}
+
+/* --- For the owner ----------------------------------------------------------*/
 
 struct judge *judge_new(const struct settings *settings, struct board *board,
-                        const struct judge_listener *listener)
+                        struct sample_log *log, const struct judge_listener *listener)
 {
     struct judge *j = mem_alloc(sizeof *j);
     j->settings = settings;
     j->board = board;
+    j->log = log;
     j->listener = *listener;
     start_rule(j);
     return j;
@@ -89,6 +174,7 @@ void judge_free(struct judge **j)
         return;
     rule_free(&(*j)->rule);
     cJSON_Delete((*j)->frozen);
+    free((*j)->memory);
     free(*j);
     *j = NULL;
 }
@@ -104,97 +190,88 @@ static void forget_report(struct judge *j)
     j->frozen = NULL;
 }
 
-void judge_remember(struct judge *j, uint64_t deployment, const void *bytes, size_t n)
+void judge_begin(struct judge *j, uint64_t deployment, int64_t now_ns)
 {
-    if (n > sizeof j->memory)
-        return;
-    memcpy(j->memory, bytes, n);
-    j->n_memory = n;
-    j->remembered = deployment;
-}
-
-/* Whether the rule goes on with what the board remembered of this deployment. */
-static bool resume_rule(struct judge *j, uint64_t deployment)
-{
-    if (j->remembered == 0 || j->remembered != deployment)
-        return false;
-    const struct rule_memory memory = {.counts = j->memory, .n_counts = j->n_memory};
-    struct rule *rule = rule_restore(&memory);
-    j->remembered = 0;
-    if (rule == NULL) {
-        log_warn("the board's memory of this deployment is of no use; evidence begins anew");
-        return false;
-    }
-    rule_free(&j->rule);
-    j->rule = rule;
-    rule_open_share(j->rule, ARM_STABLE, clock_mono_ns());
-    j->fired = false;
-    return true;
-}
-
-/* After every sample: a supervisor that is killed loses none. */
-static void save_rule(struct judge *j)
-{
-    uint8_t bytes[RULE_COUNTS_MAX];
-    if (j->board != NULL)
-        board_memo_write(j->board, j->deployment, bytes,
-                         rule_save_counts(j->rule, bytes, sizeof bytes));
-}
-
-void judge_begin(struct judge *j, uint64_t deployment)
-{
-    if (!resume_rule(j, deployment))
+    bool goes_on = resume_rule(j, deployment);
+    if (!goes_on)
         start_rule(j);
     forget_report(j);
     j->deployment = deployment;
     j->active = true;
-    save_rule(j);
+    save_counts(j);
+    if (goes_on)
+        save_evidence(j);
+    if (j->log != NULL)
+        sample_log_begin(j->log, j->settings->sample_log, goes_on, now_ns);
+}
+
+void judge_open_share(struct judge *j, enum arm reference, int64_t now_ns)
+{
+    rule_open_share(j->rule, reference, now_ns);
+}
+
+static void stand_down(struct judge *j)
+{
+    start_rule(j);
+    j->active = false;
+    if (j->log != NULL)
+        sample_log_end(j->log);
 }
 
 void judge_end(struct judge *j)
 {
-    start_rule(j);
+    stand_down(j);
     forget_report(j);
-    j->active = false;
 }
 
 void judge_freeze(struct judge *j, const char *by, const char *alarm)
 {
     struct health h = {.rolled_back_by = by, .alarm = alarm};
-    look(j, &h.report);
+    rule_look(j->rule, &h.report);
     forget_report(j);
     j->frozen = health_to_json(&h);
-    start_rule(j);
-    j->active = false;
+    stand_down(j);
 }
 
-void judge_add_sample(struct judge *j, enum arm arm, int64_t round_trip_ns, int64_t service_ns)
+struct judge_ticket judge_draw(struct judge *j, enum arm arm, bool ends_group, int64_t now_ns)
 {
-    const struct rule_sample sample = {.outcome = OUTCOME_OK,
-                                       .round_trip_ns = (uint64_t)round_trip_ns,
-                                       .service_ns = (uint64_t)service_ns,
-                                       .has_service = true};
-    struct rule_report report;
-    if (!j->active) {
-        if (arm == ARM_STABLE)
-            rule_add_stable(j->rule, (uint64_t)round_trip_ns);
+    struct judge_ticket ticket = {.draw.arm = arm};
+    if (!j->active)
+        return ticket;
+    ticket.era = j->era;
+    ticket.draw = rule_draw(j->rule, arm, ends_group, now_ns);
+    if (j->log != NULL)
+        ticket.log_place = sample_log_draw(j->log, arm, now_ns);
+    return ticket;
+}
+
+void judge_end_call(struct judge *j, const struct judge_ticket *ticket,
+                    const struct rule_sample *sample)
+{
+    if (!j->active || ticket->era != j->era)
         return;
-    }
-    struct rule_ticket ticket = rule_draw(j->rule, arm, ++j->n_drawn % GROUP == 0, clock_mono_ns());
-    rule_end_call(j->rule, &ticket, &sample);
-    save_rule(j);
-    if (j->fired)
+    if (j->log != NULL)
+        sample_log_end_call(j->log, ticket->log_place, sample);
+    bool weighed = rule_end_call(j->rule, &ticket->draw, sample);
+    save_counts(j);
+    if (weighed)
+        save_evidence(j);
+    if (j->told || !rule_has_fired(j->rule))
         return;
-    rule_look(j->rule, &report);
-    if (textbook_fires(&report)) {
-        j->fired = true;
-        j->listener.bad(j->listener.arg);
-    }
+    j->told = true;
+    j->listener.bad(j->listener.arg); /* the rule may be another one now */
+}
+
+void judge_add_stable(struct judge *j, int64_t round_trip_ns)
+{
+    rule_add_stable(j->rule, (uint64_t)round_trip_ns);
+    if (j->active)
+        save_counts(j);
 }
 
 bool judge_has_fired(const struct judge *j)
 {
-    return j->active && j->fired;
+    return j->active && rule_has_fired(j->rule);
 }
 
 cJSON *judge_health(const struct judge *j)
@@ -202,7 +279,7 @@ cJSON *judge_health(const struct judge *j)
     struct health h = {.canary_active = j->active};
     if (j->frozen != NULL)
         return cJSON_Duplicate(j->frozen, true);
-    look(j, &h.report);
+    rule_look(j->rule, &h.report);
     return health_to_json(&h);
 }
 

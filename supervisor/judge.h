@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * The judge on duty: gives the rule every sample, looks at once, and keeps the
- * report of a verdict as it was at the decision until the next deployment.
+ * The judge on duty: gives the rule every draw and what became of it, tells when
+ * it has fired, and keeps the report of a verdict as it was at the decision
+ * until the next deployment.
  */
 #ifndef CANARYD_JUDGE_H
 #define CANARYD_JUDGE_H
@@ -13,6 +14,7 @@
 
 struct board;
 struct judge;
+struct sample_log;
 struct settings;
 
 struct judge_listener {
@@ -20,19 +22,24 @@ struct judge_listener {
     void *arg;
 };
 
-/* board: where the rule's memory is kept beside the samples; may be NULL. */
+/* board: where the rule's memory is kept beside the samples; log: where samples go that
+ * are to be replayed. Both may be NULL; borrowed. */
 struct judge *judge_new(const struct settings *settings, struct board *board,
-                        const struct judge_listener *listener);
+                        struct sample_log *log, const struct judge_listener *listener);
 void judge_free(struct judge **j);
 void judge_set_settings(struct judge *j, const struct settings *settings);
 
-/* What the supervisor before us left on the board: n bytes about a deployment.
- * Used if judge_begin names that very one. */
-void judge_remember(struct judge *j, uint64_t deployment, const void *bytes, size_t n);
+/* What the supervisor before us left on its board. Used if judge_begin names the
+ * deployment that it is about. */
+void judge_remember(struct judge *j, const struct board *last);
 
-/* A canary gets its share: evidence begins anew, or goes on if this deployment is
- * the one remembered. */
-void judge_begin(struct judge *j, uint64_t deployment);
+/* A canary is out: evidence begins anew, or goes on if this deployment is the one
+ * remembered. Its share is still to be opened. */
+void judge_begin(struct judge *j, uint64_t deployment, int64_t now_ns);
+
+/* The canary's share is opened, or another one than before. reference: who it is
+ * compared with, ARM_BASELINE or ARM_STABLE. now_ns: monotonic, as everywhere here. */
+void judge_open_share(struct judge *j, enum arm reference, int64_t now_ns);
 
 /* The canary has gone by its operator's will: there is nothing to report. */
 void judge_end(struct judge *j);
@@ -41,8 +48,23 @@ void judge_end(struct judge *j);
  * "crash-loop"; alarm: a sentence, or NULL for the rule's own. Both are copied. */
 void judge_freeze(struct judge *j, const char *by, const char *alarm);
 
-/* An answered request that was drawn by lot. May call the listener. */
-void judge_add_sample(struct judge *j, enum arm arm, int64_t round_trip_ns, int64_t service_ns);
+/* What a draw's call is to come back with. Plain data. */
+struct judge_ticket {
+    uint64_t era; /* of the rule that was told of it; 0: none was */
+    uint64_t log_place;
+    struct rule_ticket draw;
+};
+
+/* One request was drawn by lot. O(1). */
+struct judge_ticket judge_draw(struct judge *j, enum arm arm, bool ends_group, int64_t now_ns);
+
+/* What became of it: once per ticket, which may be of a deployment that has ended.
+ * May call the listener. */
+void judge_end_call(struct judge *j, const struct judge_ticket *ticket,
+                    const struct rule_sample *sample);
+
+/* Stable's answer to one that was not drawn for it, or not drawn at all: told, and no evidence. */
+void judge_add_stable(struct judge *j, int64_t round_trip_ns);
 
 /* Whether the rule has fired in this deployment. */
 bool judge_has_fired(const struct judge *j);

@@ -39,9 +39,11 @@
 #include "supervisor/places.h"
 #include "supervisor/rollout.h"
 #include "supervisor/router.h"
+#include "supervisor/sample_log.h"
 #include "supervisor/settings.h"
 #include "supervisor/state.h"
 #include "supervisor/store.h"
+#include "supervisor/turn.h"
 
 #define EX_ALREADY_RUNNING EX_TEMPFAIL
 #define QUIET_MS           100   /* without a request before a drained server goes */
@@ -57,6 +59,7 @@ struct canaryd {
     struct places *places;
     struct doors doors;
     struct event_base *base;
+    struct turn *turn;
     struct event *signals[N_SIGNALS];
     struct event *on_drain_look;
     struct chores *chores;
@@ -64,9 +67,8 @@ struct canaryd {
     struct board *board;
     struct store *store;
     struct saved_state *saved; /* what the canaryd before us left, or NULL */
-    uint8_t *memory;           /* likewise of its judge, from the board */
-    size_t n_memory;
-    uint64_t memory_of;
+    struct board *last_board;  /* likewise, until our judge has read it */
+    struct sample_log *sample_log;
     struct notify *notify;
     struct loader *loader;
     struct fleet *fleet;
@@ -88,10 +90,23 @@ struct canaryd {
 
 /* --- News, from the bottom up -----------------------------------------------*/
 
-static void on_sample(void *arg, enum arm arm, int64_t round_trip_ns, int64_t service_ns)
+static struct judge_ticket on_draw(void *arg, enum arm arm, bool ends_group, int64_t now_ns)
 {
     const struct canaryd *d = arg;
-    judge_add_sample(d->judge, arm, round_trip_ns, service_ns);
+    return judge_draw(d->judge, arm, ends_group, now_ns);
+}
+
+static void on_call_ended(void *arg, const struct judge_ticket *ticket,
+                          const struct rule_sample *sample)
+{
+    const struct canaryd *d = arg;
+    judge_end_call(d->judge, ticket, sample);
+}
+
+static void on_stable_answer(void *arg, int64_t round_trip_ns)
+{
+    const struct canaryd *d = arg;
+    judge_add_stable(d->judge, round_trip_ns);
 }
 
 static void on_verdict(void *arg)
@@ -172,15 +187,6 @@ static void on_rollout_changed(void *arg)
     tell_status(arg);
 }
 
-static struct conns_limits limits_of(const struct settings *s)
-{
-    return (struct conns_limits){.header_ms = s->header_timeout_ms,
-                                 .body_ms = s->body_timeout_ms,
-                                 .write_ms = s->write_timeout_ms,
-                                 .idle_ms = s->idle_timeout_ms,
-                                 .max = listen_max_connections(s->max_connections)};
-}
-
 /* --- Signals ----------------------------------------------------------------*/
 
 static void adopt_settings(struct canaryd *d, struct settings *wanted)
@@ -189,7 +195,7 @@ static void adopt_settings(struct canaryd *d, struct settings *wanted)
     settings_log_changes(old, wanted);
     settings_keep_fixed(wanted, old);
     d->settings = wanted;
-    const struct conns_limits limits = limits_of(wanted);
+    const struct conns_limits limits = doors_limits(wanted);
     log_set_level((enum log_level)log_level_parse(wanted->log_level));
     fleet_set_settings(d->fleet, wanted);
     router_set_settings(d->router, wanted);
@@ -325,15 +331,17 @@ static void take_down(struct canaryd *d)
     fleet_free(&d->fleet);
     loader_free(&d->loader);
     notify_free(&d->notify);
+    sample_log_end(d->sample_log);
     chores_free(&d->chores);
+    sample_log_free(&d->sample_log);
     store_free(&d->store);
     saved_state_free(&d->saved);
-    free(d->memory);
     journal_free(&d->journal);
     board_free(&d->board);
     for (int i = 0; i < N_SIGNALS; i++)
         event_free(d->signals[i]);
     event_free(d->on_drain_look);
+    turn_free(&d->turn);
     event_base_free(d->base);
     doors_close(&d->doors);
     settings_free(&d->settings);
@@ -370,24 +378,14 @@ static void open_files(struct canaryd *d)
         fatal(EX_CONFIG, "%s", e.text);
 }
 
-/* Takes what the last supervisor left on its board, then makes a new one. */
+/* Those who have mapped the last supervisor's board keep it when a new one is made. */
 static void open_board(struct canaryd *d)
 {
     struct err e = {0};
-    uint64_t deployment = 0;
-    uint8_t memory[RULE_COUNTS_MAX];
     char *path = mem_printf("%s/board", d->places->runtime_dir);
-    struct board *last = board_open_reader(path, &e);
-    if (last != NULL)
-        d->n_memory = board_memo_read(last, &deployment, memory, sizeof memory);
-    else if (access(path, F_OK) == 0)
+    d->last_board = board_open_reader(path, &e);
+    if (d->last_board == NULL && access(path, F_OK) == 0)
         log_warn("%s; a new board is begun", e.text);
-    board_free(&last);
-    if (d->n_memory > 0) {
-        d->memory = mem_array(d->n_memory, 1);
-        memcpy(d->memory, memory, d->n_memory);
-        d->memory_of = deployment;
-    }
     d->board = board_create(path, &e);
     free(path);
     if (d->board == NULL)
@@ -398,7 +396,8 @@ static void build_rooms(struct canaryd *d)
 {
     const struct fleet_listener fleet_news = {
         .up = on_up, .failed = on_failed, .gave_up = on_gave_up, .buried = on_buried, .arg = d};
-    const struct router_listener router_news = {.sample = on_sample, .arg = d};
+    const struct router_listener router_news = {
+        .draw = on_draw, .ended = on_call_ended, .stable = on_stable_answer, .arg = d};
     const struct judge_listener judge_news = {.bad = on_verdict, .arg = d};
     const struct rollout_listener rollout_news = {
         .serving = on_serving, .hopeless = on_hopeless, .changed = on_rollout_changed, .arg = d};
@@ -407,10 +406,12 @@ static void build_rooms(struct canaryd *d)
     notify_starting(d->notify, 2 * d->settings->start_timeout_ms + SLACK_MS);
     d->loader = loader_new(d->base, d->chores);
     d->fleet = fleet_new(d->base, d->settings, &d->places->workers, d->board, &fleet_news);
-    d->router = router_new(d->base, d->fleet, d->settings, &router_news);
-    d->judge = judge_new(d->settings, d->board, &judge_news);
-    if (d->memory != NULL)
-        judge_remember(d->judge, d->memory_of, d->memory, d->n_memory);
+    d->router = router_new(d->base, d->fleet, d->turn, d->settings, &router_news);
+    d->sample_log = sample_log_new(d->base, d->chores);
+    d->judge = judge_new(d->settings, d->board, d->sample_log, &judge_news);
+    if (d->last_board != NULL)
+        judge_remember(d->judge, d->last_board);
+    board_free(&d->last_board);
     const struct rollout_rooms rooms = {.loader = d->loader,
                                         .fleet = d->fleet,
                                         .router = d->router,
@@ -436,7 +437,7 @@ static void build_apis(struct canaryd *d)
 {
     const struct gateway_options options = {
         .max_body_bytes = d->settings->max_body_bytes,
-        .limits = limits_of(d->settings),
+        .limits = doors_limits(d->settings),
         .access = d->access,
         .on_admin = audit_call,
         .on_admin_arg = d->audit,
@@ -468,6 +469,7 @@ static void build(struct canaryd *d)
     struct err e = {0};
     listen_raise_descriptor_limit();
     d->base = new_base();
+    d->turn = turn_new(d->base);
     watch_signals(d);
     d->on_drain_look = event_new(d->base, -1, EV_PERSIST, on_drain_look, d);
     d->places = places_find(d->settings, &e);
@@ -489,7 +491,7 @@ int main(int argc, char **argv)
     log_set_level((enum log_level)log_level_parse(d.settings->log_level));
     build(&d);
     rollout_start(d.rollout, d.saved);
-    event_base_dispatch(d.base);
+    turn_run(d.turn);
     int status = d.exit_status;
     take_down(&d);
     log_info("stopped");

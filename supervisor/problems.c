@@ -43,7 +43,6 @@ static const struct problem table[] = {
     {"promotion-pending",      409, "A promotion is under way"},
     {"canary-not-ready",       409, "The canary is not ready"},
     {"no-canary",              409, "No canary"},
-    {"canary-failing",         409, "The canary fails"},
     {"alert-stands",           409, "The alert stands"},
     {"incompatible-inputs",    409, "Incompatible inputs"},
     {"superseded",             409, "Superseded"},

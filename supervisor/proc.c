@@ -294,7 +294,7 @@ struct proc *proc_start(const struct proc_options *options, struct modelref *mod
         p->rows[clock] = -1;
     proc_set_role(p, options->role);
     p->started_ns = clock_mono_ns();
-    p->channel = channel_new(options->base, fd, &up);
+    p->channel = channel_new(options->base, fd, options->lines, &up);
     p->on_exit =
         event_new(options->base, p->child.pidfd, EV_READ | EV_PERSIST, on_exit_of_child, p);
     p->on_timer = evtimer_new(options->base, on_timer, p);

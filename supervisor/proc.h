@@ -17,6 +17,7 @@
 #include "supervisor/channel.h"
 
 struct event_base;
+struct lines;
 struct modelref;
 struct proc;
 
@@ -65,6 +66,7 @@ struct proc_listener {
 
 struct proc_options {
     struct event_base *base;
+    const struct lines *lines;
     struct board *board; /* where samples are written; may be NULL */
     const char *program; /* path of the worker */
     const char *python;  /* that runs it, or NULL: it runs by itself */

@@ -74,7 +74,7 @@ void rollout_on_candidate_loaded(void *arg, struct modelref *model, const struct
         candidate_failed(r, why);
         return;
     }
-    fleet_start(r->rooms.fleet, ROLE_CANDIDATE, model);
+    rollout_start_candidate(r, model);
     modelref_free(&model);
 }
 
@@ -203,7 +203,7 @@ void rollout_on_verdict(struct rollout *r)
     cJSON *fields = rollout_note_model(rollout_canary_model(r));
     cJSON_AddItemToObject(fields, "health", judge_health(r->rooms.judge));
     journal_add(r->rooms.journal, "alert", fields);
-    log_warn("alert: the canary is significantly slower; auto_rollback is off");
+    log_warn("alert: the canary is significantly worse; auto_rollback is off");
 }
 
 /* --- For the owner ----------------------------------------------------------*/
@@ -263,26 +263,11 @@ static void act_on_canary_setting(struct rollout *r)
         rollout_rollback(r, &by, &e);
 }
 
-/* A share that the deployment itself did not name follows the setting. */
-static void apply_percent(struct rollout *r)
-{
-    double wanted = r->settings->canary_percent;
-    if (r->percent <= 0 || !r->percent_by_settings || r->percent == wanted)
-        return;
-    cJSON *fields = rollout_note_model(rollout_canary_model(r));
-    cJSON_AddNumberToObject(fields, "previous", r->percent);
-    cJSON_AddNumberToObject(fields, "percent", wanted);
-    r->percent = wanted;
-    router_set_share(r->rooms.router, wanted);
-    journal_add(r->rooms.journal, "share-changed", fields);
-    rollout_save(r);
-}
-
 void rollout_set_settings(struct rollout *r, const struct settings *settings)
 {
     r->settings = settings;
     apply_slowdown(r);
-    apply_percent(r);
+    rollout_apply_share(r);
     if (settings->auto_rollback && judge_has_fired(r->rooms.judge))
         rollout_on_verdict(r); /* it was only noted while auto_rollback was off */
     act_on_canary_setting(r);

@@ -2,7 +2,8 @@
  *
  * THE deployment state machine: which model is stable, which is out as a
  * canary, and what deploy, promote, rollback and the judge do about it. REST,
- * SIGHUP and the settings all come through here.
+ * SIGHUP and the settings all come through here. While a canary is out, a
+ * baseline of the stable model is out beside it; nothing here depends on it.
  *
  * A deployment first makes its candidate ready beside everything that serves,
  * and only then touches it: a model that does not load changes nothing, not
@@ -70,7 +71,8 @@ struct rollout *rollout_new(const struct settings *settings, const struct rollou
 void rollout_free(struct rollout **r);
 
 /* Newer settings; a canary_model that differs is deployed, or rolled back if it
- * is empty now; a canary whose deployment named no share gets canary_percent. */
+ * is empty now; a canary whose deployment named no share gets canary_percent;
+ * its baseline comes or goes. */
 void rollout_set_settings(struct rollout *r, const struct settings *settings);
 
 /* Takes up what saved says (NULL: nothing), as far as the settings have not
@@ -111,7 +113,7 @@ typedef void promoted(void *arg, const struct promotion *p, const struct err *wh
 
 /* 0: done will be called, never from inside this call, once the new state is on
  * disk. -1 with err: "no-canary", "canary-loading", "canary-not-ready",
- * "alert-stands", "canary-failing", "promotion-pending". */
+ * "alert-stands", "promotion-pending". */
 int rollout_promote(struct rollout *r, bool force, promoted *done, void *arg, struct err *e);
 
 /* 0, with *by the name of who had rolled it back before, or NULL; -1 with err

@@ -72,7 +72,7 @@ struct occasion {
  * o->e filled: the event was refused and nothing has happened. */
 int rollout_handle(struct rollout *r, enum rollout_event event, const struct occasion *o);
 
-/* Tells whoever waits for the candidate, once. */
+/* Tells whoever waits for the candidate, once: it has become the canary, or nothing. */
 void rollout_answer_candidate(struct rollout *r, const struct err *why);
 
 /* Ends a candidate before it is ready, in whatever stage it is. */
@@ -89,6 +89,19 @@ struct load_options rollout_load_options(const struct rollout *r);
 
 /* The share that the candidate will have, by its request or by the settings. */
 double rollout_candidate_percent(const struct rollout *r);
+
+/* Starts the candidate's processes and, where its share will want one, its
+ * baseline beside it. */
+void rollout_start_candidate(struct rollout *r, struct modelref *model);
+
+/* That is the baseline now, however far it has come. */
+void rollout_take_next_baseline(struct rollout *r);
+
+/* The canary's share of the traffic, 0 where none is out, and its baseline. */
+void rollout_set_share(struct rollout *r, double percent);
+
+/* The settings may say otherwise than before. */
+void rollout_apply_share(struct rollout *r);
 
 /* Saves how things stand; nobody waits for it. */
 void rollout_save(struct rollout *r);

@@ -27,17 +27,24 @@
 
 static const struct {
     const char *name;
+    const char *user_name;
     enum role role;
-    unsigned n_tries; /* of different processes, before another arm is asked */
+    unsigned n_tries;          /* of different processes, before another arm is asked */
+    enum arm next[N_ARMS - 1]; /* those, in this order */
 } arms[N_ARMS] = {
-    [ARM_STABLE] = {"stable", ROLE_STABLE, 2},
-    [ARM_BASELINE] = {"baseline", ROLE_STABLE, 0}, /* not drawn yet */
-    [ARM_CANARY] = {"canary", ROLE_CANARY, 1},
+    [ARM_STABLE] = {"stable", "stable", ROLE_STABLE, 2, {ARM_BASELINE, ARM_CANARY}},
+    [ARM_BASELINE] = {"baseline", "stable", ROLE_BASELINE, 1, {ARM_STABLE, ARM_CANARY}},
+    [ARM_CANARY] = {"canary", "canary", ROLE_CANARY, 1, {ARM_STABLE, ARM_BASELINE}},
 };
 
 const char *arm_name(enum arm arm)
 {
     return arms[arm].name;
+}
+
+const char *arm_user_name(enum arm arm)
+{
+    return arms[arm].user_name;
 }
 
 int router_role(enum arm arm)
@@ -50,6 +57,7 @@ int router_role(enum arm arm)
 static void end_job(struct job *job, const struct prediction *answer, const struct err *why)
 {
     struct router *r = job->router;
+    router_unask_draw(job);
     r->counts.n_in_flight--;
     router_note_room(r);
     if (answer == NULL)
@@ -67,10 +75,13 @@ void router_give_up(struct job *job, const char *code, const char *text)
     end_job(job, NULL, &why);
 }
 
-/* Only what the lot gave an arm, at the first try, is evidence about that arm. */
+/* Only what the lot gave an arm, at the first try, is evidence about that arm. Stable
+ * answers for a baseline that is not there: these are samples of stable. */
 static bool is_sample(const struct job *job)
 {
-    return job->routing == ROUTING_BY_LOT && job->n_tries == 1 && job->asked == job->drawn;
+    bool stands_in = job->drawn == ARM_BASELINE && job->asked == ARM_STABLE;
+    return job->routing == ROUTING_BY_LOT && job->n_tries == 1 &&
+           (job->asked == job->drawn || stands_in);
 }
 
 static void answer(struct job *job, const struct call_result *result)
@@ -87,11 +98,7 @@ static void answer(struct job *job, const struct call_result *result)
     r->counts.n_answered[job->asked]++;
     if (job->asked != job->drawn)
         r->counts.n_fallbacks++;
-    bool counts = is_sample(job);
-    enum arm arm = job->asked;
     end_job(job, &prediction, NULL);
-    if (counts)
-        r->listener.sample(r->listener.arg, arm, result->round_trip_ns, result->service_ns);
 }
 
 /* --- Asking -----------------------------------------------------------------*/
@@ -159,6 +166,8 @@ static void ask(struct job *job, enum arm arm, struct proc *p)
         r->n_tokens--;
         r->counts.n_retried++;
     }
+    if (arm != job->drawn)
+        router_unask_draw(job);
     job->asked = arm;
     job->tried[arm].n++;
     job->tried[arm].last = p;
@@ -209,8 +218,8 @@ static enum chance choose(const struct job *job, struct choice *c)
     enum chance best = look_at_arm(job, job->drawn, c);
     if (best == CHANCE_SOON && !job->is_impatient)
         return best;
-    for (enum arm arm = 0; arm < N_ARMS && best != CHANCE_NOW; arm++) {
-        enum chance chance = arm == job->drawn ? CHANCE_NONE : look_at_arm(job, arm, c);
+    for (size_t i = 0; i < N_ARMS - 1 && best != CHANCE_NOW; i++) {
+        enum chance chance = look_at_arm(job, arms[job->drawn].next[i], c);
         if (chance > best)
             best = chance;
     }
@@ -270,26 +279,46 @@ static void note_fault(struct job *job, const struct call_result *result)
 }
 
 /* Alone is who was all that the worker owed: not even a late answer beside it. A
- * canary may die of anything, and stable would answer: only stable's deaths, of
- * which nobody is left to save it, make a request poison. */
+ * canary may die of anything, and stable would answer: only the stable model's
+ * deaths (a baseline's are that too), of which nobody is left to save it, make a
+ * request poison. */
 static void note_death(struct job *job, const struct call_result *result)
 {
     struct router *r = job->router;
     if (proc_was_let_go(job->call.proc))
         return;
     job->is_suspect = true;
-    job->n_deaths += result->n_owed == 1 && job->asked == ARM_STABLE;
+    job->n_deaths += result->n_owed == 1 && job->asked != ARM_CANARY;
     if (job->n_deaths == MAX_DEATHS)
         quarantine_add(r->quarantine, job->features, job->n_features, clock_mono_ns());
 }
 
-/* A call that was given up lasted at least so long: left out, a canary that never
- * answers in time would look like one that nobody has asked. */
-static void note_timeout(const struct job *job, const struct call_result *result)
+/* A worker that was let go died of our own doing. */
+static enum outcome outcome_of(const struct job *job, const struct call_result *result)
 {
-    int64_t elapsed_ns = clock_mono_ns() - result->start_ns;
-    if (is_sample(job))
-        job->router->listener.sample(job->router->listener.arg, job->asked, elapsed_ns, elapsed_ns);
+    static const enum outcome outcomes[N_CALL_OUTCOMES] = {
+        [CALL_OK] = OUTCOME_OK,
+        [CALL_FAULT] = OUTCOME_FAULT,
+        [CALL_TIMEOUT] = OUTCOME_TIMEOUT,
+        [CALL_LOST] = OUTCOME_DEATH,
+    };
+    if (result->outcome == CALL_LOST && proc_was_let_go(job->call.proc))
+        return OUTCOME_UNASKED;
+    return outcomes[result->outcome];
+}
+
+/* Of its first call, to the arm that was drawn; later ones find the draw's end told. */
+static void note_sample(struct job *job, const struct call_result *result)
+{
+    struct router *r = job->router;
+    struct rule_sample sample = {.outcome = outcome_of(job, result),
+                                 .round_trip_ns = (uint64_t)result->round_trip_ns,
+                                 .service_ns = (uint64_t)result->service_ns,
+                                 .has_service = true};
+    if (job->has_ticket)
+        router_end_draw(job, &sample, result->start_ns);
+    else if (result->outcome == CALL_OK && is_sample(job) && job->asked == ARM_STABLE)
+        r->listener.stable(r->listener.arg, result->round_trip_ns);
 }
 
 static void on_result(struct proc_call *call, const struct call_result *result)
@@ -297,12 +326,11 @@ static void on_result(struct proc_call *call, const struct call_result *result)
     struct job *job = (struct job *)call;
     struct router *r = job->router;
     struct proc *p = call->proc;
+    note_sample(job, result);
     if (result->outcome == CALL_FAULT)
         note_fault(job, result);
     else if (result->outcome == CALL_LOST)
         note_death(job, result);
-    else if (result->outcome == CALL_TIMEOUT)
-        note_timeout(job, result);
     if (result->outcome == CALL_OK)
         answer(job, result);
     else
@@ -312,14 +340,14 @@ static void on_result(struct proc_call *call, const struct call_result *result)
 
 /* --- For the owner ----------------------------------------------------------*/
 
-struct router *router_new(struct event_base *base, struct fleet *fleet,
+struct router *router_new(struct event_base *base, struct fleet *fleet, struct turn *turn,
                           const struct settings *settings, const struct router_listener *listener)
 {
     struct router *r = mem_alloc(sizeof *r);
-    *r = (struct router){.fleet = fleet, .settings = settings, .listener = *listener};
+    *r = (struct router){.fleet = fleet, .turn = turn, .settings = settings, .listener = *listener};
     r->n_tokens = max_tokens(r);
-    r->quarantine = quarantine_new();
     rng_seed_from_system(&r->urn.rng);
+    r->quarantine = quarantine_new();
     router_wait_init(r, base);
     router_door_init(r, base);
     return r;
@@ -343,21 +371,9 @@ void router_set_settings(struct router *r, const struct settings *settings)
     router_note_room(r); /* max_in_flight may have grown */
 }
 
-void router_set_share(struct router *r, double percent)
-{
-    urn_set_share(&r->urn, percent);
-}
-
 size_t router_n_features(const struct router *r)
 {
     return r->n_features;
-}
-
-static enum arm choose_arm(struct router *r, enum routing routing)
-{
-    if (routing == ROUTING_BY_LOT)
-        return urn_draw(&r->urn) ? ARM_CANARY : ARM_STABLE;
-    return routing == ROUTING_TO_CANARY ? ARM_CANARY : ARM_STABLE;
 }
 
 /* 0, or -1 with err: this one must not even be tried. */
@@ -377,7 +393,7 @@ static int refuse_at_the_door(struct router *r, const double *features, size_t n
 void router_begin(struct job *job)
 {
     struct router *r = job->router;
-    job->drawn = choose_arm(r, job->routing);
+    router_draw(job);
     r->counts.n_requests++;
     r->counts.n_in_flight++;
     add_token(r);

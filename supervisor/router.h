@@ -14,18 +14,22 @@
 #ifndef CANARYD_ROUTER_H
 #define CANARYD_ROUTER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "common/err.h"
-#include "judge/rule.h"
+#include "supervisor/judge.h"
 
 struct event_base;
 struct fleet;
 struct router;
 struct settings;
+struct turn;
 
+/* "stable", "baseline", "canary"; and as users are told, to whom a baseline is stable. */
 const char *arm_name(enum arm arm);
+const char *arm_user_name(enum arm arm);
 
 /* How the arm is chosen. Only requests drawn by lot are ever samples. */
 enum routing { ROUTING_BY_LOT, ROUTING_TO_STABLE, ROUTING_TO_CANARY };
@@ -43,19 +47,25 @@ struct prediction {
 typedef void predicted(void *arg, const struct prediction *answer, const struct err *why);
 
 struct router_listener {
-    /* An answer of the arm that the lot gave, at the first try; or, of a call that
-     * timed out, the time that it was given. */
-    void (*sample)(void *arg, enum arm arm, int64_t round_trip_ns, int64_t service_ns);
+    /* One request was drawn by lot while there is a share; ends_group: see urn.h. */
+    struct judge_ticket (*draw)(void *arg, enum arm arm, bool ends_group, int64_t now_ns);
+    /* What became of it, once: how the first call ended if it was made to the arm that
+     * was drawn, else OUTCOME_UNASKED. Told before the request is answered. */
+    void (*ended)(void *arg, const struct judge_ticket *ticket, const struct rule_sample *sample);
+    /* Stable's answer, at the first try, to one drawn by lot when there was no share, or
+     * when there was no baseline that it was drawn for. */
+    void (*stable)(void *arg, int64_t round_trip_ns);
     void *arg;
 };
 
-struct router *router_new(struct event_base *base, struct fleet *fleet,
+struct router *router_new(struct event_base *base, struct fleet *fleet, struct turn *turn,
                           const struct settings *settings, const struct router_listener *listener);
 void router_free(struct router **r); /* nothing may be in flight */
 void router_set_settings(struct router *r, const struct settings *settings);
 
-/* The canary's part of the lot from now on; 0 closes it. */
-void router_set_share(struct router *r, double percent);
+/* The canary's part of the lot from now on, and whether a baseline gets as much
+ * (see urn.h); 0 closes it. */
+void router_set_share(struct router *r, double percent, bool baseline);
 
 /* How many numbers a request must have, or 0 while no stable model has ever
  * been ready. */
@@ -77,8 +87,10 @@ struct router_counts {
     uint64_t n_requests;
     uint64_t n_answered[N_ARMS];
     uint64_t n_failed;      /* answered with an error */
+    uint64_t n_forced;      /* to an arm, by their headers */
+    uint64_t n_stalled;     /* drawn by lot, and of no use for the round trip: see turn.h */
     uint64_t n_retried;     /* asked again of another process */
-    uint64_t n_fallbacks;   /* drawn for one arm, answered by the other */
+    uint64_t n_fallbacks;   /* drawn for one arm, answered by another */
     uint64_t n_poison;      /* answered poison-request, at the door or later */
     uint64_t n_over_budget; /* not asked again, for want of a token */
     uint64_t n_overloaded;  /* refused for want of room */

@@ -8,9 +8,9 @@
 #include <stdbool.h>
 #include <sys/queue.h>
 
+#include "judge/urn.h"
 #include "supervisor/proc.h"
 #include "supervisor/router.h"
-#include "supervisor/urn.h"
 
 #define MAX_FAULTS 4 /* models that a job remembers to have been refused by */
 
@@ -26,6 +26,8 @@ struct job {
     enum routing routing;
     enum arm drawn;
     enum arm asked;
+    bool has_ticket; /* until its end is told */
+    struct judge_ticket ticket;
     bool is_suspect;   /* was in flight when a process died: is asked alone */
     bool is_impatient; /* has waited for a held process, and takes another arm's */
     struct {
@@ -55,6 +57,7 @@ struct router {
     struct fleet *fleet;
     const struct settings *settings;
     struct router_listener listener;
+    struct turn *turn;
     struct urn urn;
     struct quarantine *quarantine;
     uint64_t n_tokens; /* retries that may be made */
@@ -75,6 +78,16 @@ void router_begin(struct job *job);
 /* Asks a process, waits for one, or ends the job. */
 void router_route(struct job *job);
 void router_give_up(struct job *job, const char *code, const char *text);
+
+/* Draws the arm, or takes the one that the job's routing names. */
+void router_draw(struct job *job);
+
+/* Tells what became of the job's draw, unless it was told already. start_ns: of its
+ * call; whether it was stalled is filled in. */
+void router_end_draw(struct job *job, struct rule_sample *sample, int64_t start_ns);
+
+/* ... that its arm was never asked. */
+void router_unask_draw(struct job *job);
 
 /* The process of an arm that plays this role. */
 int router_role(enum arm arm);

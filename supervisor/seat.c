@@ -133,6 +133,7 @@ static void on_start(evutil_socket_t fd, short what, void *arg)
     struct err e = {0};
     struct proc_options options = {
         .base = m->base,
+        .lines = m->lines,
         .board = m->board,
         .role = s->role,
         .start_timeout_ms = m->settings->start_timeout_ms,

@@ -11,6 +11,7 @@
 
 struct board;
 struct event_base;
+struct lines;
 struct modelref;
 struct proc;
 struct seat;
@@ -20,6 +21,7 @@ struct worker_programs;
 /* What every seat works with; borrowed, and settings may be replaced. */
 struct seat_means {
     struct event_base *base;
+    const struct lines *lines;
     const struct settings *settings;
     const struct worker_programs *programs;
     struct board *board;

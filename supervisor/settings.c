@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * The table of settings and what is made of it; see settings.h.
+ * What is made of the table of settings; see settings.h.
  */
 #include "supervisor/settings.h"
 
@@ -17,122 +17,18 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/nearest.h"
-#include "proto/wire.h"
 #include "supervisor/settings_private.h"
 
 #define MAX_FILE_BYTES (1024UL * 1024)
 #define MAX_NAME       48
 
-enum type { TYPE_TEXT, TYPE_WHOLE, TYPE_REAL, TYPE_SWITCH };
-
-/* When a reloaded value takes effect. */
-enum scope { SCOPE_NOW, SCOPE_NEXT_DEPLOYMENT, SCOPE_NEXT_START, N_SCOPES };
+#define PARTS_TOLERANCE 1e-9 /* .3 + .3 + .4 is not quite 1 in binary */
 
 static const char *const scope_names[N_SCOPES] = {
     [SCOPE_NOW] = "at once",
     [SCOPE_NEXT_DEPLOYMENT] = "from the next deployment on",
     [SCOPE_NEXT_START] = "at the next start",
 };
-
-struct setting {
-    const char *name;
-    size_t offset;
-    enum type type;
-    double min, max; /* of numbers; min_excluded: the value must be above min */
-    bool min_excluded;
-    enum scope scope;
-    bool (*text_ok)(const char *text);
-    const char *expected; /* of a text with text_ok */
-    const char *initial;  /* the default, as it would stand on the command line */
-    const char *unit;
-    const char *help;
-};
-
-#define AT(field) .name = #field, .offset = offsetof(struct settings, field)
-#define HOUR_MS   3600000
-/* clang-format off */
-static const struct setting table[] = {
-    {AT(listen), TYPE_TEXT, .scope = SCOPE_NEXT_START, .text_ok = settings_is_address, .expected = "ADDRESS:PORT",
-     .initial = "127.0.0.1:8000", .help = "where HTTP is served; port 0 takes a free one"},
-    {AT(admin_listen), TYPE_TEXT, .scope = SCOPE_NEXT_START, .text_ok = settings_is_admin_address,
-     .expected = "a loopback ADDRESS:PORT, unix:PATH (beneath runtime_dir), or empty", .initial = "",
-     .help = "a listener of their own for the admin endpoints; they are nowhere else then"},
-    {AT(admin_token_file), TYPE_TEXT,
-     .initial = "", .help = "file of mode 0600 with the admin token (32 characters or more)"},
-    {AT(allowed_hosts), TYPE_TEXT, .text_ok = settings_is_host_list, .expected = "names with commas between",
-     .initial = "", .help = "names besides loopback's by which admin endpoints are asked (Host)"},
-    {AT(model_dir), TYPE_TEXT, .scope = SCOPE_NEXT_START, .text_ok = settings_is_not_empty, .expected = "a directory",
-     .initial = "models", .help = "the only directory that models are read from"},
-    {AT(stable_model), TYPE_TEXT, .scope = SCOPE_NEXT_START, .text_ok = settings_is_not_empty, .expected = "a model's path",
-     .initial = "model_v1.json", .help = "the model to serve, relative to model_dir"},
-    {AT(canary_model), TYPE_TEXT,
-     .initial = "", .help = "a model to deploy as canary; changed and reloaded (SIGHUP), the new one is deployed"},
-    {AT(canary_percent), TYPE_REAL, 0, SETTINGS_MAX_PERCENT, .min_excluded = true,
-     .initial = "10", .unit = "%", .help = "share of the traffic that a canary gets, exact"},
-    {AT(min_samples), TYPE_WHOLE, 30, 1e9,
-     .scope = SCOPE_NEXT_DEPLOYMENT, .initial = "36", .unit = "samples", .help = "from each model before the first verdict"},
-    {AT(alpha), TYPE_REAL, 0, 0.5, .min_excluded = true,
-     .scope = SCOPE_NEXT_DEPLOYMENT, .initial = "0.05", .help = "probability of a false alarm that is accepted"},
-    {AT(margin_ms), TYPE_REAL, 0, HOUR_MS,
-     .scope = SCOPE_NEXT_DEPLOYMENT, .initial = "0.1", .unit = "ms", .help = "a canary may be slower by so much ..."},
-    {AT(margin_ratio), TYPE_REAL, 0, 100,
-     .scope = SCOPE_NEXT_DEPLOYMENT, .initial = "0.2", .help = "... and by this part of stable's latency"},
-    {AT(auto_rollback), TYPE_SWITCH,
-     .initial = "true", .help = "kill the canary once the test fires"},
-    {AT(slowdown_ms), TYPE_REAL, 0, WIRE_MAX_DELAY_MS,
-     .initial = "10", .unit = "ms", .help = "delay that toggle-slowdown gives the canary"},
-    {AT(warmup_requests), TYPE_WHOLE, 0, 100000,
-     .initial = "50", .unit = "calls", .help = "to a new worker before it gets traffic; never samples"},
-    {AT(predict_deadline_ms), TYPE_WHOLE, 1, HOUR_MS,
-     .initial = "2000", .unit = "ms", .help = "for a whole prediction, second tries included"},
-    {AT(try_deadline_ms), TYPE_WHOLE, 1, HOUR_MS,
-     .initial = "1000", .unit = "ms", .help = "one worker's time for one call; half of what is left if another could be asked"},
-    {AT(hang_ms), TYPE_WHOLE, 10, HOUR_MS,
-     .initial = "2000", .unit = "ms", .help = "a worker that answers nothing so long while calls wait is killed"},
-    {AT(start_timeout_ms), TYPE_WHOLE, 10, HOUR_MS,
-     .initial = "30000", .unit = "ms", .help = "for a worker, or the export of a .joblib, to be ready"},
-    {AT(drain_timeout_ms), TYPE_WHOLE, 0, HOUR_MS,
-     .initial = "10000", .unit = "ms", .help = "for requests in flight at SIGTERM"},
-    {AT(workers_per_version), TYPE_WHOLE, 1, SETTINGS_MAX_WORKERS,
-     .scope = SCOPE_NEXT_DEPLOYMENT, .initial = "1", .unit = "processes", .help = "of each model; the least busy is asked"},
-    {AT(crash_limit), TYPE_WHOLE, 1, 1000,
-     .initial = "3", .unit = "deaths", .help = "of a canary within 60 s roll it back"},
-    {AT(max_in_flight), TYPE_WHOLE, 1, 1e6, .initial = "1024", .unit = "requests",
-     .help = "more are held for some ms, then answered 503 with Retry-After"},
-    {AT(max_body_bytes), TYPE_WHOLE, 1, 1024 * 1024, .scope = SCOPE_NEXT_START,
-     .initial = "262144", .unit = "bytes", .help = "of a request's body"},
-    {AT(max_connections), TYPE_WHOLE, 1, 1e6,
-     .initial = "16384", .unit = "connections", .help = "the longest idle one makes room; if none is idle, 503"},
-    {AT(header_timeout_ms), TYPE_WHOLE, 10, HOUR_MS,
-     .initial = "10000", .unit = "ms", .help = "for a new client to begin, and for a request's head to be whole"},
-    {AT(body_timeout_ms), TYPE_WHOLE, 10, HOUR_MS,
-     .initial = "10000", .unit = "ms", .help = "for a request's body to be whole"},
-    {AT(write_timeout_ms), TYPE_WHOLE, 10, HOUR_MS,
-     .initial = "10000", .unit = "ms", .help = "for a client to take an answer"},
-    {AT(idle_timeout_ms), TYPE_WHOLE, 10, HOUR_MS,
-     .initial = "60000", .unit = "ms", .help = "for a kept connection's next request"},
-    {AT(max_model_bytes), TYPE_WHOLE, 1, 1024.0 * 1024 * 1024,
-     .initial = "268435456", .unit = "bytes", .help = "of a model file"},
-    {AT(python), TYPE_TEXT, .initial = "/usr/bin/python3",
-     .help = "runs the exporter of .joblib models, and serves some; empty: they are refused"},
-    {AT(python_worker), TYPE_TEXT, .scope = SCOPE_NEXT_DEPLOYMENT, .text_ok = settings_is_auto_or_off,
-     .expected = "auto or off", .initial = "auto",
-     .help = "auto: .joblib models that cannot be exported are served by Python; off: they are refused"},
-    {AT(worker_program), TYPE_TEXT, .scope = SCOPE_NEXT_START, .initial = "",
-     .help = "path of canary-worker; empty: beside canaryd"},
-    {AT(python_worker_program), TYPE_TEXT, .scope = SCOPE_NEXT_START, .initial = "",
-     .help = "path of canary-worker-python; empty: where it was built or installed"},
-    {AT(exporter_program), TYPE_TEXT, .scope = SCOPE_NEXT_START, .initial = "",
-     .help = "path of export.py; empty: where it was built or installed"},
-    {AT(state_dir), TYPE_TEXT, .scope = SCOPE_NEXT_START, .initial = "",
-     .help = "journal; empty: $STATE_DIRECTORY, else var/state"},
-    {AT(runtime_dir), TYPE_TEXT, .scope = SCOPE_NEXT_START, .initial = "",
-     .help = "board and address; empty: $RUNTIME_DIRECTORY, else var/run"},
-    {AT(log_level), TYPE_TEXT, .text_ok = settings_is_log_level, .expected = "error, warn, info or debug",
-     .initial = "info", .help = "how much is logged on standard error"},
-};
-/* clang-format on */
-#define N_SETTINGS (sizeof table / sizeof table[0])
 
 static void *field_of(struct settings *s, const struct setting *t)
 {
@@ -238,14 +134,14 @@ static int set_from_json(struct settings *s, const struct setting *t, const cJSO
 
 static const char *name_at(size_t i)
 {
-    return table[i].name;
+    return settings_table[i].name;
 }
 
 static const struct setting *find(const char *name)
 {
-    for (size_t i = 0; i < N_SETTINGS; i++)
-        if (strcmp(table[i].name, name) == 0)
-            return &table[i];
+    for (size_t i = 0; i < settings_n; i++)
+        if (strcmp(settings_table[i].name, name) == 0)
+            return &settings_table[i];
     return NULL;
 }
 
@@ -253,7 +149,7 @@ static const struct setting *find(const char *name)
 static int refuse_unknown(const char *name, const char *code, const char *what, char separator,
                           struct err *e)
 {
-    const char *nearest = nearest_name(name, N_SETTINGS, name_at);
+    const char *nearest = nearest_name(name, settings_n, name_at);
     char said[2][MAX_NAME];
     snprintf(said[0], MAX_NAME, "%s", name);
     snprintf(said[1], MAX_NAME, "%s", nearest != NULL ? nearest : "");
@@ -334,9 +230,9 @@ static int apply_override(struct settings *s, const char *override, struct err *
 
 static void apply_defaults(struct settings *s)
 {
-    for (size_t i = 0; i < N_SETTINGS; i++) {
+    for (size_t i = 0; i < settings_n; i++) {
         struct err e;
-        if (set_from_text(s, &table[i], table[i].initial, &e) < 0)
+        if (set_from_text(s, &settings_table[i], settings_table[i].initial, &e) < 0)
             fatal(70, "a default is out of its own range: %s", e.text);
     }
 }
@@ -348,6 +244,13 @@ static int check_together(const struct settings *s, struct err *e)
         return err_set(e, "bad-setting",
                        "setting try_deadline_ms: %lld is above predict_deadline_ms (%lld)",
                        (long long)s->try_deadline_ms, (long long)s->predict_deadline_ms);
+    double parts =
+        s->mean_part + s->service_mean_part + s->tail_part + s->service_tail_part + s->errors_part;
+    if (parts > 1 + PARTS_TOLERANCE)
+        return err_set(e, "bad-setting",
+                       "settings mean_part, service_mean_part, tail_part, service_tail_part and "
+                       "errors_part: together %g, and alpha has only 1",
+                       parts);
     return 0;
 }
 
@@ -370,9 +273,9 @@ void settings_free(struct settings **s)
 {
     if (*s == NULL)
         return;
-    for (size_t i = 0; i < N_SETTINGS; i++)
-        if (table[i].type == TYPE_TEXT)
-            free(*(char **)field_of(*s, &table[i]));
+    for (size_t i = 0; i < settings_n; i++)
+        if (settings_table[i].type == TYPE_TEXT)
+            free(*(char **)field_of(*s, &settings_table[i]));
     free(*s);
     *s = NULL;
 }
@@ -404,21 +307,22 @@ static void print_value(const struct settings *s, const struct setting *t, char 
 
 void settings_log_changes(const struct settings *now, const struct settings *wanted)
 {
-    for (size_t i = 0; i < N_SETTINGS; i++) {
+    for (size_t i = 0; i < settings_n; i++) {
         char old[128];
         char new[128];
-        if (!differs(&table[i], now, wanted))
+        if (!differs(&settings_table[i], now, wanted))
             continue;
-        print_value(now, &table[i], old, sizeof old);
-        print_value(wanted, &table[i], new, sizeof new);
-        log_info("setting %s: %s -> %s, %s", table[i].name, old, new, scope_names[table[i].scope]);
+        print_value(now, &settings_table[i], old, sizeof old);
+        print_value(wanted, &settings_table[i], new, sizeof new);
+        log_info("setting %s: %s -> %s, %s", settings_table[i].name, old, new,
+                 scope_names[settings_table[i].scope]);
     }
 }
 
 void settings_keep_fixed(struct settings *wanted, const struct settings *now)
 {
-    for (size_t i = 0; i < N_SETTINGS; i++) {
-        const struct setting *t = &table[i];
+    for (size_t i = 0; i < settings_n; i++) {
+        const struct setting *t = &settings_table[i];
         void *field = field_of(wanted, t);
         if (t->scope != SCOPE_NEXT_START)
             continue;
@@ -433,8 +337,8 @@ void settings_keep_fixed(struct settings *wanted, const struct settings *now)
 
 void settings_print_help(FILE *out)
 {
-    for (size_t i = 0; i < N_SETTINGS; i++) {
-        const struct setting *t = &table[i];
+    for (size_t i = 0; i < settings_n; i++) {
+        const struct setting *t = &settings_table[i];
         char expected[128];
         char option[MAX_NAME];
         print_expected(t, expected, sizeof expected);
@@ -450,8 +354,8 @@ void settings_print_help(FILE *out)
 cJSON *settings_to_json(const struct settings *s)
 {
     cJSON *root = cJSON_CreateObject();
-    for (size_t i = 0; i < N_SETTINGS; i++) {
-        const struct setting *t = &table[i];
+    for (size_t i = 0; i < settings_n; i++) {
+        const struct setting *t = &settings_table[i];
         if (t->type == TYPE_TEXT)
             cJSON_AddStringToObject(root, t->name, text_of(s, t));
         else if (t->type == TYPE_SWITCH)

@@ -28,8 +28,20 @@ struct settings {
     double canary_percent;
     int64_t min_samples;
     double alpha;
+    bool baseline;
+    double block_ms;
     double margin_ms;
     double margin_ratio;
+    double service_block_ms;
+    double service_margin_ms;
+    double service_margin_ratio;
+    double mean_part;
+    double service_mean_part;
+    double tail_part;
+    double service_tail_part;
+    double errors_part;
+    char *observe_only;
+    double promotion_margin;
     bool auto_rollback;
     double slowdown_ms;
     int64_t warmup_requests;
@@ -55,6 +67,7 @@ struct settings {
     char *exporter_program;
     char *state_dir;
     char *runtime_dir;
+    char *sample_log;
     char *log_level;
 };
 

@@ -1,22 +1,36 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * What the table of settings.c says of its texts; nobody else includes it.
+ * What settings.c and settings_table.c share; nobody else includes it.
  */
 #ifndef CANARYD_SETTINGS_PRIVATE_H
 #define CANARYD_SETTINGS_PRIVATE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
-bool settings_is_log_level(const char *text);
-bool settings_is_auto_or_off(const char *text);
-bool settings_is_not_empty(const char *text);
-bool settings_is_address(
-    const char *text); /* HOST:PORT; whether it is one shows when it is bound */
+#include "supervisor/settings.h"
 
-/* "", HOST:PORT or unix:PATH. */
-bool settings_is_admin_address(const char *text);
+enum setting_type { TYPE_TEXT, TYPE_WHOLE, TYPE_REAL, TYPE_SWITCH };
 
-/* "", or names and addresses with commas between. */
-bool settings_is_host_list(const char *text);
+/* When a reloaded value takes effect. */
+enum setting_scope { SCOPE_NOW, SCOPE_NEXT_DEPLOYMENT, SCOPE_NEXT_START, N_SCOPES };
+
+struct setting {
+    const char *name;
+    size_t offset;
+    enum setting_type type;
+    double min, max; /* of numbers; min_excluded: the value must be above min */
+    bool min_excluded;
+    enum setting_scope scope;
+    bool (*text_ok)(const char *text);
+    const char *expected; /* of a text with text_ok */
+    const char *initial;  /* the default, as it would stand on the command line */
+    const char *unit;
+    const char *help;
+};
+
+/* Every setting there is, in the order in which they are told. */
+extern const struct setting settings_table[];
+extern const size_t settings_n;
 
 #endif

@@ -17,10 +17,10 @@ allowed_of() { # folder -> the folders it may include
 
 # The supervisor's rooms, bottom to top; a room may include those of lines above its own.
 rooms="
-chores features gate listen modelref notify peer plain_request problems python quarantine settings spawn token urn words
+chores features gate line listen modelref notify peer plain_request problems python quarantine settings spawn token turn words
 access conns
 port
-channel cli exporter gateway hello journal places state
+channel cli exporter gateway hello journal places sample_log state
 audit doors judge loader proc store
 seat
 fleet

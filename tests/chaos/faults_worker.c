@@ -163,6 +163,11 @@ static bool has_baseline(struct world *w, uint32_t how)
     return pick(w, "baseline", how) != NULL && n_answering(w) > 1;
 }
 
+static bool has_next_baseline(struct world *w, uint32_t how)
+{
+    return pick(w, "next-baseline", how) != NULL;
+}
+
 static bool has_candidate(struct world *w, uint32_t how)
 {
     return pick(w, "candidate", how) != NULL;
@@ -178,6 +183,16 @@ static const int lethal[] = {SIGKILL, SIGSEGV, SIGABRT, SIGSTOP};
 static void hurt_baseline(struct world *w, uint32_t how)
 {
     hurt(w, "baseline", how, lethal[how % 4]);
+}
+
+static void pause_baseline(struct world *w, uint32_t how)
+{
+    pause_for_a_while(w, "baseline", how);
+}
+
+static void hurt_next_baseline(struct world *w, uint32_t how)
+{
+    hurt(w, "next-baseline", how, lethal[how % 4]);
 }
 
 static void hurt_candidate(struct world *w, uint32_t how)
@@ -201,7 +216,9 @@ const struct fault worker_faults[] = {
     {"abort-canary", 3, canary_may_be_hurt, abort_canary},
     {"stop-canary", 5, canary_may_be_hurt, stop_canary},
     {"pause-canary", 4, canary_may_be_hurt, pause_canary},
-    {"hurt-baseline", 3, has_baseline, hurt_baseline},
+    {"hurt-baseline", 10, has_baseline, hurt_baseline},
+    {"pause-baseline", 3, has_baseline, pause_baseline},
+    {"hurt-next-baseline", 2, has_next_baseline, hurt_next_baseline},
     {"hurt-candidate", 2, has_candidate, hurt_candidate},
     {"hurt-retired", 2, has_retired, hurt_retired},
 };

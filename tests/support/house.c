@@ -15,6 +15,7 @@
 #include <cmocka.h>
 #include <event2/event.h>
 
+#include "common/clock.h"
 #include "common/jsonx.h"
 #include "common/log.h"
 #include "common/mem.h"
@@ -26,6 +27,7 @@
 #include "supervisor/rollout.h"
 #include "supervisor/settings.h"
 #include "supervisor/store.h"
+#include "supervisor/turn.h"
 #include "tests/support/scratch.h"
 
 /* --- News -------------------------------------------------------------------*/
@@ -65,11 +67,26 @@ static void on_buried(void *arg)
     h->n_buried++;
 }
 
-static void on_sample(void *arg, enum arm arm, int64_t round_trip_ns, int64_t service_ns)
+static struct judge_ticket on_draw(void *arg, enum arm arm, bool ends_group, int64_t now_ns)
 {
     struct house *h = arg;
-    h->n_samples[arm]++;
-    judge_add_sample(h->judge, arm, round_trip_ns, service_ns);
+    return judge_draw(h->judge, arm, ends_group, now_ns);
+}
+
+static void on_call_ended(void *arg, const struct judge_ticket *ticket,
+                          const struct rule_sample *sample)
+{
+    struct house *h = arg;
+    h->n_outcomes[ticket->draw.arm][sample->outcome]++;
+    h->n_samples[ticket->draw.arm] += sample->outcome == OUTCOME_OK;
+    judge_end_call(h->judge, ticket, sample);
+}
+
+static void on_stable_answer(void *arg, int64_t round_trip_ns)
+{
+    struct house *h = arg;
+    h->n_samples[ARM_STABLE]++;
+    judge_add_stable(h->judge, round_trip_ns);
 }
 
 static void on_verdict(void *arg)
@@ -111,6 +128,9 @@ static struct settings *quiet_settings(const char *model_dir, const char *stable
                                      model,
                                      "warmup_requests=0",
                                      "min_samples=30",
+                                     "block_ms=0", /* a group of draws is a block */
+                                     "service_block_ms=0",
+                                     "baseline=off", /* whoever tests it switches it on */
                                      "predict_deadline_ms=60000",
                                      "try_deadline_ms=60000",
                                      "hang_ms=60000",
@@ -128,7 +148,8 @@ static void build(struct house *h)
     struct err e = {0};
     const struct fleet_listener fleet_news = {
         .up = on_up, .failed = on_failed, .gave_up = on_gave_up, .buried = on_buried, .arg = h};
-    const struct router_listener router_news = {.sample = on_sample, .arg = h};
+    const struct router_listener router_news = {
+        .draw = on_draw, .ended = on_call_ended, .stable = on_stable_answer, .arg = h};
     const struct judge_listener judge_news = {.bad = on_verdict, .arg = h};
     const struct rollout_listener rollout_news = {
         .serving = on_serving, .hopeless = on_hopeless, .changed = on_changed, .arg = h};
@@ -140,8 +161,9 @@ static void build(struct house *h)
     h->loader = loader_new(h->base, h->chores);
     h->workers = (struct worker_programs){.native = h->program, .python = h->python_program};
     h->fleet = fleet_new(h->base, h->settings, &h->workers, NULL, &fleet_news);
-    h->router = router_new(h->base, h->fleet, h->settings, &router_news);
-    h->judge = judge_new(h->settings, NULL, &judge_news);
+    h->turn = turn_new(h->base);
+    h->router = router_new(h->base, h->fleet, h->turn, h->settings, &router_news);
+    h->judge = judge_new(h->settings, NULL, NULL, &judge_news);
     h->store = store_new(dir, h->chores);
     const struct rollout_rooms rooms = {.loader = h->loader,
                                         .fleet = h->fleet,
@@ -195,6 +217,7 @@ int house_teardown(void **state)
     chores_free(&h->chores);
     store_free(&h->store);
     journal_free(&h->journal);
+    turn_free(&h->turn);
     event_base_free(h->base);
     settings_free(&h->settings);
     free(h);
@@ -312,6 +335,25 @@ void house_await(struct house *h, const struct asked *a, int n)
     loop_until(h->base, all_done(a, n));
     for (int i = 0; i < n; i++)
         assert_int_equal(a[i].n_done, 1);
+}
+
+static void feed_one(struct house *h, enum arm arm, bool ends_group, double ms)
+{
+    const struct rule_sample sample = {.outcome = OUTCOME_OK,
+                                       .round_trip_ns = (uint64_t)(ms * NS_PER_MS),
+                                       .service_ns = (uint64_t)(ms * NS_PER_MS),
+                                       .has_service = true};
+    struct judge_ticket ticket = judge_draw(h->judge, arm, ends_group, clock_mono_ns());
+    judge_end_call(h->judge, &ticket, &sample);
+}
+
+void house_feed(struct house *h, int n, double stable_ms, double canary_ms)
+{
+    for (int i = 0; i < n; i++) {
+        double noise = 1 + i % 7 * 0.01; /* without any there is no test */
+        feed_one(h, ARM_STABLE, false, stable_ms * noise);
+        feed_one(h, ARM_CANARY, true, canary_ms * noise);
+    }
 }
 
 int house_n_events(const struct house *h, const char *event)

@@ -25,12 +25,15 @@ struct house {
     struct store *store;
     struct loader *loader;
     struct fleet *fleet;
+    struct turn *turn; /* not run: nothing is stalled */
     struct router *router;
     struct judge *judge;
     struct rollout *rollout;
     bool without_rollout; /* the fleet's news stop at the counts */
     int n_up[N_ROLES], n_failed[N_ROLES], n_gave_up[N_ROLES], n_buried;
-    int n_samples[N_ARMS], n_verdicts, n_serving, n_hopeless, n_changed;
+    int n_samples[N_ARMS]; /* answers that count; of stable also those without a ticket */
+    int n_outcomes[N_ARMS][N_OUTCOMES]; /* of draws */
+    int n_verdicts, n_serving, n_hopeless, n_changed;
     char code[40], text[600]; /* of the last failure, or why it gave up */
     char program[EVIL_PATH_SIZE], python_program[EVIL_PATH_SIZE];
     struct worker_programs workers; /* these two */
@@ -72,6 +75,10 @@ void house_await(struct house *h, const struct asked *a, int n);
 
 /* rollout_promote, and waits for its end: 0, or -1 with err. */
 int house_promote(struct house *h, bool force, struct promotion *p, struct err *e);
+
+/* The judge is told of n draws of the reference (stable) and as many of the canary, with so
+ * long answers, in groups of two. */
+void house_feed(struct house *h, int n, double stable_ms, double canary_ms);
 
 /* How many of the journal's entries are of this event. */
 int house_n_events(const struct house *h, const char *event);

@@ -59,8 +59,10 @@ void life_begin_program(struct life *l, const char *program, const char *script,
 {
     struct err e = {0};
     *l = (struct life){.base = event_base_new()};
+    lines_open(&l->lines, l->base);
     const struct proc_options options = {
         .base = l->base,
+        .lines = &l->lines,
         .program = program,
         .role = "canary",
         .start_timeout_ms = limits->start_ms > 0 ? limits->start_ms : LIFE_LONG_MS,
@@ -101,6 +103,7 @@ void life_end(struct life *l)
     assert_int_equal(l->n_dead, 1);
     assert_int_equal(l->o.pid, l->pid);
     assert_int_equal(kill(l->pid, 0), -1);
+    lines_close(&l->lines);
     event_base_free(l->base);
 }
 

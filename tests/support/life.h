@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
+#include "supervisor/line.h"
 #include "supervisor/proc.h"
 
 struct event_base;
@@ -18,6 +19,7 @@ struct event_base;
 
 struct life {
     struct event_base *base;
+    struct lines lines;
     struct proc *p; /* NULL once it is dead */
     pid_t pid;
     int n_ready, n_dead;

@@ -268,10 +268,7 @@ static void test_promote_refusals(void **state)
     h->settings->auto_rollback = false;
     evil_write("canary.json", "ready");
     post_ok("/admin/deploy-canary", "{\"model_path\":\"canary.json\"}");
-    for (int i = 0; i < 40; i++) {
-        judge_add_sample(h->judge, ARM_STABLE, 1000000 + i, 1);
-        judge_add_sample(h->judge, ARM_CANARY, 9000000 + i, 1);
-    }
+    house_feed(h, 40, 1, 9);
     check_refusal("/admin/promote-canary", &alert);
     post_ok("/admin/promote-canary", "{\"force\":true}");
 }
@@ -288,10 +285,7 @@ static void test_rollback(void **state)
     assert_null(jsonx_member(j, "rolled_back_by"));
     cJSON_Delete(j);
     post_ok("/admin/deploy-canary", "{\"model_path\":\"canary.json\"}");
-    for (int i = 0; i < 40; i++) {
-        judge_add_sample(h->judge, ARM_STABLE, 1000000 + i, 1);
-        judge_add_sample(h->judge, ARM_CANARY, 9000000 + i, 1);
-    }
+    house_feed(h, 40, 1, 9);
     j = ask("POST", "/admin/rollback-canary", "", "", 200);
     assert_string_equal(text_of(j, "rolled_back_by"), "judge");
     cJSON_Delete(j);

@@ -186,7 +186,7 @@ static void test_damaged_rows(void **state)
 static size_t read_memo(uint64_t *tag, char *bytes, size_t size)
 {
     struct board *reader = board_fixture_reader();
-    size_t n = board_memo_read(reader, tag, bytes, size);
+    size_t n = board_memo_read(reader, BOARD_MEMO_COUNTS, tag, bytes, size);
     board_free(&reader);
     return n;
 }
@@ -201,12 +201,36 @@ static void test_memo(void **state)
     for (uint64_t i = 1; i <= 5; i++) {
         char text[16];
         snprintf(text, sizeof text, "memo %d, whole", (int)i);
-        board_memo_write(board, i, text, strlen(text) + 1);
+        board_memo_write(board, BOARD_MEMO_COUNTS, i, text, strlen(text) + 1);
         assert_int_equal(read_memo(&tag, bytes, sizeof bytes), strlen(text) + 1);
         assert_int_equal(tag, i);
         assert_string_equal(bytes, text);
     }
     assert_int_equal(read_memo(&tag, bytes, 4), 0); /* no room: none */
+    board_free(&board);
+}
+
+/* One is written a thousand times as often as the other, and must not replace it. */
+static void test_memos_of_two_kinds(void **state)
+{
+    static char much[BOARD_MEMO_BYTES], read[BOARD_MEMO_BYTES];
+    char bytes[64];
+    uint64_t tag = 0;
+    struct board *board = board_fixture_create();
+    (void)state;
+    for (size_t i = 0; i < sizeof much; i++)
+        much[i] = (char)(i * 7 % 251);
+    board_memo_write(board, BOARD_MEMO_EVIDENCE, 7, much, sizeof much);
+    for (uint64_t i = 1; i <= 1000; i++)
+        board_memo_write(board, BOARD_MEMO_COUNTS, i, "counts", 7);
+    assert_int_equal(read_memo(&tag, bytes, sizeof bytes), 7);
+    assert_int_equal(tag, 1000);
+    struct board *reader = board_fixture_reader();
+    assert_int_equal(board_memo_read(reader, BOARD_MEMO_EVIDENCE, &tag, read, sizeof read),
+                     sizeof much);
+    assert_int_equal(tag, 7);
+    assert_memory_equal(read, much, sizeof much);
+    board_free(&reader);
     board_free(&board);
 }
 
@@ -220,8 +244,8 @@ static void test_torn_memo(void **state)
     uint64_t tag = 0;
     struct board *board = board_fixture_create();
     (void)state;
-    board_memo_write(board, 1, "first", 6);  /* into memo 0 */
-    board_memo_write(board, 2, "second", 7); /* into memo 1 */
+    board_memo_write(board, BOARD_MEMO_COUNTS, 1, "first", 6);  /* into memo 0 */
+    board_memo_write(board, BOARD_MEMO_COUNTS, 2, "second", 7); /* into memo 1 */
     board_fixture_poke(memo + sizeof(struct board_memo) + offsetof(struct board_memo, word), &wild,
                        8);
     assert_int_equal(read_memo(&tag, bytes, sizeof bytes), 6);
@@ -247,6 +271,7 @@ int main(void)
         CASE(test_long_labels_are_cut),
         CASE(test_damaged_rows),
         CASE(test_memo),
+        CASE(test_memos_of_two_kinds),
         CASE(test_torn_memo),
     };
     return cmocka_run_group_tests_name("board", tests, NULL, NULL);

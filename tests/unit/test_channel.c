@@ -19,6 +19,7 @@
 #include "common/clock.h"
 #include "common/fdio.h"
 #include "supervisor/channel.h"
+#include "supervisor/line.h"
 #include "tests/support/loop.h"
 #include "tests/support/peer.h"
 
@@ -26,6 +27,7 @@
 #define LATER     (clock_mono_ns() + 60 * NS_PER_SEC) /* a deadline that is not met here */
 
 static struct event_base *base;
+static struct lines lines;
 static struct channel *channel;
 static struct peer peer;
 
@@ -93,7 +95,8 @@ static int setup_with(int type)
     if (socketpair(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) < 0)
         return -1;
     base = event_base_new();
-    channel = channel_new(base, fds[0], &listener);
+    lines_open(&lines, base);
+    channel = channel_new(base, fds[0], &lines, &listener);
     peer_open(&peer, fds[1]);
     return 0;
 }
@@ -117,6 +120,7 @@ static int teardown(void **state)
     channel_free(&channel);
     channel_free(&channel);
     peer_close(&peer);
+    lines_close(&lines);
     event_base_free(base);
     return 0;
 }
@@ -357,7 +361,7 @@ static void test_a_full_socket(void **state)
     assert_int_equal(setsockopt(fds[0], SOL_SOCKET, SO_SNDBUF, &small, sizeof small), 0);
     const struct channel_listener listener = {
         .message = on_message, .broken = on_broken, .call_ended = on_ended};
-    channel = channel_new(base, fds[0], &listener);
+    channel = channel_new(base, fds[0], &lines, &listener);
     peer_open(&peer, fds[1]);
     for (size_t i = 0; i < 10; i++) {
         features[0] = (double)i;

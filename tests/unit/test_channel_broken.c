@@ -21,12 +21,14 @@
 #include "common/fdio.h"
 #include "common/rng.h"
 #include "supervisor/channel.h"
+#include "supervisor/line.h"
 #include "tests/support/loop.h"
 #include "tests/support/peer.h"
 
 #define LATER (clock_mono_ns() + 60 * NS_PER_SEC)
 
 static struct event_base *base;
+static struct lines lines;
 static struct channel *channel;
 static struct peer peer;
 static int n_broken;
@@ -77,7 +79,8 @@ static int setup(void **state)
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) < 0)
         return -1;
     base = event_base_new();
-    channel = channel_new(base, fds[0], &listener);
+    lines_open(&lines, base);
+    channel = channel_new(base, fds[0], &lines, &listener);
     peer_open(&peer, fds[1]);
     return 0;
 }
@@ -87,6 +90,7 @@ static int teardown(void **state)
     (void)state;
     channel_free(&channel);
     peer_close(&peer);
+    lines_close(&lines);
     event_base_free(base);
     return 0;
 }

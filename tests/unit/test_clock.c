@@ -67,6 +67,21 @@ static void test_timers(void **state)
     assert_true(clock_mono_ns() + left_ns >= deadline_ns); /* never before */
 }
 
+static void test_first_reading(void **state)
+{
+    (void)state;
+    clock_forget_first();
+    assert_int_equal(clock_first_ns(), 0);
+    clock_wall_ns();
+    assert_int_equal(clock_first_ns(), 0);
+    int64_t first = clock_mono_ns();
+    while (clock_mono_ns() == first)
+        continue;
+    assert_int_equal(clock_first_ns(), first);
+    clock_forget_first();
+    assert_true(clock_mono_ns() > first && clock_first_ns() > first);
+}
+
 static void test_wall(void **state)
 {
     (void)state;
@@ -79,9 +94,8 @@ static void test_wall(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_dates),
-        cmocka_unit_test(test_monotonic),
-        cmocka_unit_test(test_timers),
+        cmocka_unit_test(test_dates),  cmocka_unit_test(test_monotonic),
+        cmocka_unit_test(test_timers), cmocka_unit_test(test_first_reading),
         cmocka_unit_test(test_wall),
     };
     return cmocka_run_group_tests_name("clock", tests, NULL, NULL);

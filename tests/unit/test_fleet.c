@@ -299,6 +299,31 @@ static void test_canary_has_a_crash_limit(void **state)
     assert_int_equal(h->n_gave_up[ROLE_CANARY], 1);
 }
 
+/* Nothing depends on a baseline: a first process that fails is tried again like
+ * any other, later and later, and nobody hears of it. */
+static void test_a_baseline_is_tried_for_ever(void **state)
+{
+    static const enum role roles[] = {ROLE_BASELINE, ROLE_NEXT_BASELINE};
+    struct house *h = *state;
+    h->settings->crash_limit = 2;
+    for (size_t i = 0; i < 2; i++) {
+        evil_write("b.json", "refuse exit=65");
+        house_start(h, roles[i], "b.json");
+        loop_until(h->base, fleet_n_restarts(h->fleet, roles[i]) == 3);
+        assert_non_null(fleet_model(h->fleet, roles[i]));
+        assert_null(fleet_ready(h->fleet, roles[i]));
+        fleet_retire(h->fleet, roles[i]);
+        loop_until(h->base, fleet_n_procs(h->fleet) == 0);
+        house_start_evil(h, roles[i], "ready");
+        for (int n = 0; n < 3; n++) {
+            kill_role(h, roles[i]);
+            loop_until(h->base, fleet_ready(h->fleet, roles[i]) != NULL);
+        }
+        assert_int_equal(h->n_failed[roles[i]] + h->n_gave_up[roles[i]], 0);
+        fleet_retire(h->fleet, roles[i]);
+    }
+}
+
 /* --- Moving -----------------------------------------------------------------*/
 
 static void test_move(void **state)
@@ -318,6 +343,22 @@ static void test_move(void **state)
     kill_role(h, ROLE_STABLE); /* it is restarted where it is now */
     loop_until(h->base, h->n_up[ROLE_STABLE] == 1);
     assert_int_equal(h->n_up[ROLE_CANARY], 0);
+}
+
+/* The share opens while the baseline is still starting: it goes on, as that. */
+static void test_move_before_it_is_up(void **state)
+{
+    struct house *h = *state;
+    evil_write("b.json", "exit=1");
+    house_start(h, ROLE_NEXT_BASELINE, "b.json");
+    loop_until(h->base, fleet_n_restarts(h->fleet, ROLE_NEXT_BASELINE) == 1);
+    evil_write("c.json", "ready");
+    house_start(h, ROLE_STABLE, "c.json");
+    loop_until(h->base, h->n_up[ROLE_STABLE] == 1);
+    fleet_move(h->fleet, ROLE_NEXT_BASELINE, ROLE_BASELINE);
+    assert_null(fleet_model(h->fleet, ROLE_NEXT_BASELINE));
+    loop_until(h->base, fleet_n_restarts(h->fleet, ROLE_BASELINE) == 2);
+    assert_int_equal(h->n_failed[ROLE_NEXT_BASELINE] + h->n_failed[ROLE_BASELINE], 0);
 }
 
 static void test_move_between_death_and_restart(void **state)
@@ -455,7 +496,9 @@ int main(void)
         TEST(test_a_short_life_with_an_answer_does_not_double),
         TEST(test_a_crash_loop_is_no_busy_loop),
         TEST(test_canary_has_a_crash_limit),
+        TEST(test_a_baseline_is_tried_for_ever),
         TEST(test_move),
+        TEST(test_move_before_it_is_up),
         TEST(test_move_between_death_and_restart),
         TEST(test_delay_is_the_role_s),
         TEST(test_retire_finishes_its_calls),

@@ -2,7 +2,7 @@
  *
  * The guard over the project's reference streams: where blocks end, every
  * number of every look at row M, the request at which it first fires, and what
- * the bets of row T and row E have won.
+ * the bets of row T and row E have won. And guards of replicas, merged.
  */
 #include <math.h>
 #include <setjmp.h>
@@ -254,11 +254,83 @@ static void test_errors(void **state)
     cJSON_Delete(root);
 }
 
+/* --- Merging -----------------------------------------------------------------*/
+
+/* n blocks of 40 latencies a side on both clocks, the canary's times as long; one
+ * of the canary's calls fails in each. */
+static void feed(struct guard *g, uint64_t n, double times)
+{
+    uint64_t latency[N_SIDES][40];
+    for (uint64_t i = 0; i < n; i++) {
+        struct block block = failing(1.0 / 9, 0);
+        block.last_draw = i + 1;
+        for (uint64_t side = 0; side < N_SIDES; side++) {
+            for (uint64_t k = 0; k < 40; k++)
+                latency[side][k] = 1000 + (i * 7919 + side * 104729 + k * 31) % 500;
+            for (uint64_t k = 0; side == SIDE_CANARY && k < 40; k++)
+                latency[side][k] = (uint64_t)((double)latency[side][k] * times);
+            block.side[side].latency_ns = latency[side];
+            block.side[side].n_latencies = 40;
+        }
+        guard_weigh(g, RULE_ROUND_TRIP, &block);
+        guard_weigh(g, RULE_SERVICE, &block);
+    }
+}
+
+static void check_merged_clock(const struct clock_evidence *m, const struct clock_evidence *a,
+                               const struct clock_evidence *b)
+{
+    assert_int_equal(m->raw.x.n, a->raw.x.n + b->raw.x.n);
+    assert_int_equal(m->mean.differences.x.n, m->raw.x.n);
+    assert_int_equal(m->latency[SIDE_CANARY].n, 40 * m->raw.x.n);
+    assert_int_equal(m->tail.reference.n, 40 * m->raw.x.n);
+    assert_int_equal(m->promotion.spare.x.n, m->raw.x.n);
+    assert_int_equal(m->promotion.tail.g.x.n, m->raw.x.n - 2);
+    assert_int_equal(m->first_look, 12);
+    assert_int_equal(m->promotion.first_look, 12);
+    for (int k = 0; k < BET_LAMBDAS; k++) {
+        assert_true(m->promotion.tail.ln_wealth[k] ==
+                    a->promotion.tail.ln_wealth[k] + b->promotion.tail.ln_wealth[k]);
+        assert_true(m->tail.bet[TAIL_C50].ln_wealth[k] ==
+                    a->tail.bet[TAIL_C50].ln_wealth[k] + b->tail.bet[TAIL_C50].ln_wealth[k]);
+    }
+}
+
+static void test_merged(void **state)
+{
+    static struct guard a, b, m;
+    const struct rule_settings settings = rule_default_settings();
+    (void)state;
+    guard_init(&a, &settings);
+    guard_init(&b, &settings);
+    feed(&a, 20, 1);
+    feed(&b, 300, 1.6);
+    b.state.clock[0].first_look = b.state.clock[1].first_look = 15; /* the earlier one stays */
+    m = a;
+    guard_merge(&m.state, &b.state);
+    for (int clock = 0; clock < N_RULE_CLOCKS; clock++)
+        check_merged_clock(&m.state.clock[clock], &a.state.clock[clock], &b.state.clock[clock]);
+    assert_int_equal(m.state.errors.n_failed[SIDE_CANARY], 320);
+    assert_int_equal(m.state.errors.n_ended[SIDE_REFERENCE], 9 * 320);
+    assert_true(bet_ln_e(&m.state.errors.bet) > bet_ln_e(&b.state.errors.bet));
+    assert_false(guard_has_fired(&a));
+    assert_true(guard_has_fired(&b) && guard_has_fired(&m));
+    assert_true(guard_is_sound(&m.state));
+    m.state.promoted_at = a.state.promoted_at = 0;
+    b.state.promoted_at = 30;
+    a.state.fired_at[ROW_ERRORS] = 50;
+    b.state.fired_at[ROW_ERRORS] = 40;
+    guard_merge(&a.state, &b.state);
+    assert_int_equal(a.state.promoted_at, 30);
+    assert_int_equal(a.state.fired_at[ROW_ERRORS], 40);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_streams),
         cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_merged),
     };
     return cmocka_run_group_tests_name("guard", tests, NULL, NULL);
 }

@@ -203,6 +203,7 @@ static void test_numbers(void **state)
     assert_true(vectors_number(j, "baseline_sample_count") == 100);
     assert_true(vectors_number(j, "canary_sample_count") == 100);
     assert_true(vectors_number(effect, "blocks") == 100);
+    assert_true(vectors_number(effect, "interval_level") == 1 - 0.05 * 0.25);
     assert_true(vectors_number(effect, "reference_samples") == 100);
     assert_true(vectors_number(effect, "canary_samples") == 100);
     double difference = vectors_number(effect, "difference_ms");

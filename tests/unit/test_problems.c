@@ -50,7 +50,6 @@ static const struct {
     {409, "canary-not-ready"},
     {409, "no-canary"},
     {409, "alert-stands"},
-    {409, "canary-failing"},
     {409, "incompatible-inputs"},
     {409, "superseded"},
     {409, "promotion-pending"},

@@ -359,7 +359,10 @@ static void test_many_deaths_at_once(void **state)
     char program[EVIL_PATH_SIZE];
     pid_t pids[N_AT_ONCE];
     struct event_base *base = event_base_new();
+    struct lines lines;
+    lines_open(&lines, base);
     const struct proc_options options = {.base = base,
+                                         .lines = &lines,
                                          .program = program,
                                          .role = "canary",
                                          .start_timeout_ms = LIFE_LONG_MS,
@@ -386,6 +389,7 @@ static void test_many_deaths_at_once(void **state)
     assert_int_equal(waitpid(-1, NULL, WNOHANG), -1); /* neither child nor zombie */
     assert_int_equal(errno, ECHILD);
     modelref_free(&model);
+    lines_close(&lines);
     event_base_free(base);
 }
 

@@ -208,6 +208,37 @@ static void test_rollback_outweighs(void **state)
     rule_free(&rule);
 }
 
+/* Nor is what was convicted ever promoted, however well it does later. */
+static void test_no_promotion_after_a_verdict(void **state)
+{
+    const struct rule_settings settings = bare();
+    struct trial t = {.canary = 3};
+    struct rule *rule = rule_of(&settings, &t);
+    (void)state;
+    serve(rule, &t, 0, 60);
+    assert_true(rule_has_fired(rule));
+    t.canary = 0.5;
+    serve(rule, &t, 60, 4000);
+    assert_true(report_of(rule).promotion.clock[RULE_ROUND_TRIP].mean_is_shown);
+    assert_true(report_of(rule).promotion.clock[RULE_ROUND_TRIP].tail_is_shown);
+    assert_false(rule_has_promoted(rule));
+    rule_free(&rule);
+}
+
+/* D = (1 + margin) mean of the reference - mean of the canary. */
+static void test_what_is_spared(void **state)
+{
+    const struct comparison c = {.side = {{.n = 3, .mean = 200}, {.n = 3, .mean = 260}}, .raw = 60};
+    const double parts[N_SIDES] = {0.5, 0.25};
+    struct promotion p = {0};
+    (void)state;
+    promotion_weigh(&p, 0.5, &c, NULL);
+    assert_true(p.spare.last == 1.5 * 200 - 260);
+    assert_int_equal(p.tail.g.x.n, 0);
+    promotion_weigh(&p, 0.5, &c, parts);
+    assert_true(p.tail.g.last == (2 * 0.5 - 0.25) / 2);
+}
+
 /* Lucky runs: block differences without spread say nothing that the samples' own
  * spread does not allow. */
 static void test_floor(void **state)
@@ -287,6 +318,8 @@ int main(void)
         cmocka_unit_test(test_errors),
         cmocka_unit_test(test_both_clocks),
         cmocka_unit_test(test_rollback_outweighs),
+        cmocka_unit_test(test_no_promotion_after_a_verdict),
+        cmocka_unit_test(test_what_is_spared),
         cmocka_unit_test(test_floor),
         cmocka_unit_test(test_expected),
         cmocka_unit_test(test_expected_rollback),

@@ -165,10 +165,7 @@ static void assert_health(const struct house *h, bool alert, bool active, const 
 /* So many answers of both, the canary's ten times as slow. */
 static void feed_slow_canary(struct house *h, int n)
 {
-    for (int i = 0; i < n; i++) {
-        judge_add_sample(h->judge, ARM_STABLE, 1000000 + i % 2 * 1000, 1000);
-        judge_add_sample(h->judge, ARM_CANARY, 10000000 + i % 2 * 1000, 1000);
-    }
+    house_feed(h, n, 1, 10);
 }
 
 static void test_deploy(void **state)
@@ -239,7 +236,7 @@ static void test_refused_successor_changes_nothing(void **state)
     deploy(h);
     pid_t canary = proc_pid(fleet_ready(h->fleet, ROLE_CANARY));
     int64_t start = rollout_canary_start_ns(h->rollout);
-    judge_add_sample(h->judge, ARM_CANARY, 1000000, 1000);
+    house_feed(h, 1, 1, 1);
     for (size_t i = 0; i < N_BAD_MODELS; i++) {
         try_bad_model(h, i, true);
         assert_canary(h, "canary.json");

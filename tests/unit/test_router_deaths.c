@@ -70,7 +70,7 @@ static void assert_quiet(struct house *h)
 static void test_a_canary_s_deaths_make_no_poison(void **state)
 {
     struct house *h = *state;
-    router_set_share(h->router, 50);
+    router_set_share(h->router, 50, false);
     house_start_evil(h, ROLE_CANARY, "ready die");
     evil_write("stable.json", "wait=400 ready");
     house_start(h, ROLE_STABLE, "stable.json");
@@ -155,7 +155,7 @@ static void test_poison_for_both_arms(void **state)
     struct house *h = *state;
     house_start_evil(h, ROLE_STABLE, "ready killer=666");
     house_start_evil(h, ROLE_CANARY, "ready killer=666");
-    router_set_share(h->router, 50);
+    router_set_share(h->router, 50, false);
     ask_batch(h, 20, POISON);
     assert_poison(&asked[20]);
     assert_quiet(h);

@@ -226,6 +226,46 @@ static void test_going_on_after_crashes(void **state)
     rule_free(&crashing);
 }
 
+/* Memory with a byte changed is refused or harmless: never the end of the process. */
+static void test_spoilt_memory(void **state)
+{
+    static struct traffic t;
+    static struct evidence e;
+    static uint8_t counts[RULE_COUNTS_MAX];
+    struct rule_report report;
+    struct rng r;
+    int n_refused = 0;
+    (void)state;
+    make_traffic(&t, 7, 1.05);
+    struct rule *rule = run_in_order(&t, &e);
+    size_t n_counts = rule_save_counts(rule, counts, sizeof counts);
+    const struct rule_memory memory = {counts, n_counts, e.bytes, e.n};
+    rule_free(&rule);
+    rng_seed(&r, 7);
+    for (int i = 0; i < 4000; i++) {
+        uint8_t *at = i % 2 == 0 ? &counts[rng_below(&r, (uint32_t)n_counts)]
+                                 : &e.bytes[rng_below(&r, (uint32_t)e.n)];
+        uint8_t was = *at;
+        *at = (uint8_t)rng_below(&r, 256);
+        rule = rule_restore(&memory);
+        n_refused += rule == NULL;
+        if (rule != NULL) {
+            rule_open_share(rule, ARM_BASELINE, 0);
+            for (int k = 0; k < 100; k++) {
+                struct rule_ticket ticket = draw(rule, &t.event[k]);
+                rule_end_call(rule, &ticket, &t.event[k].sample);
+            }
+            rule_look(rule, &report);
+        }
+        rule_free(&rule);
+        *at = was;
+    }
+    assert_true(n_refused > 500);
+    rule = rule_restore(&memory);
+    assert_non_null(rule);
+    rule_free(&rule);
+}
+
 /* Two replicas with half the traffic each know as much as one with all. */
 static void test_replicas_add(void **state)
 {
@@ -377,6 +417,7 @@ int main(void)
         cmocka_unit_test(test_the_order_of_endings_leaves_no_trace),
         cmocka_unit_test(test_every_latency_is_weighed_once),
         cmocka_unit_test(test_going_on_after_crashes),
+        cmocka_unit_test(test_spoilt_memory),
         cmocka_unit_test(test_replicas_add),
         cmocka_unit_test(test_a_replicas_verdict_is_taken_over),
         cmocka_unit_test(test_far_from_zero),

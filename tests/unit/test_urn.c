@@ -14,7 +14,7 @@
 #include <Rmath.h>
 #include <cmocka.h>
 
-#include "supervisor/urn.h"
+#include "judge/urn.h"
 
 #define P_LIMIT 1e-6 /* of a chi-square, upper tail */
 
@@ -22,8 +22,29 @@ static struct urn new_urn(double percent, uint64_t seed)
 {
     struct urn u = {0};
     rng_seed(&u.rng, seed);
-    urn_set_share(&u, percent);
+    urn_set_share(&u, percent, true);
     return u;
+}
+
+static bool draw_is(struct urn *u, enum arm arm)
+{
+    return urn_draw(u).arm == arm;
+}
+
+struct drawn {
+    uint64_t n[N_ARMS];
+    int n_ends; /* of groups */
+};
+
+static struct drawn draw(struct urn *u, uint32_t n)
+{
+    struct drawn d = {0};
+    for (uint32_t i = 0; i < n; i++) {
+        struct urn_draw one = urn_draw(u);
+        d.n[one.arm]++;
+        d.n_ends += one.ends_group;
+    }
+    return d;
 }
 
 static void test_groups_are_exact(void **state)
@@ -39,27 +60,48 @@ static void test_groups_are_exact(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct urn u = new_urn(cases[i].percent, 7);
+        uint32_t n_baseline = cases[i].percent < 50 ? cases[i].places : 0;
         assert_int_equal(u.group, cases[i].group);
         for (uint64_t g = 0; g < 1000; g++) {
-            uint32_t drawn = 0;
-            for (uint32_t k = 0; k < cases[i].group; k++)
-                drawn += urn_draw(&u);
-            assert_int_equal(drawn, cases[i].places);
+            struct drawn d = draw(&u, cases[i].group - 1);
+            assert_int_equal(d.n_ends, 0);
+            struct urn_draw last = urn_draw(&u);
+            assert_true(last.ends_group);
+            d.n[last.arm]++;
+            assert_int_equal(d.n[ARM_CANARY], cases[i].places);
+            assert_int_equal(d.n[ARM_BASELINE], n_baseline);
             assert_int_equal(u.n_groups, g + 1);
         }
         assert_int_equal(u.n_drawn, 1000 * cases[i].group);
     }
 }
 
-/* |canary draws - share x draws| after every single draw. */
+/* Without a baseline its places are stable's. */
+static void test_no_baseline(void **state)
+{
+    struct urn u = new_urn(10, 7);
+    (void)state;
+    urn_set_share(&u, 10, false);
+    struct drawn d = draw(&u, 1000);
+    assert_int_equal(d.n[ARM_CANARY], 100);
+    assert_int_equal(d.n[ARM_STABLE], 900);
+    assert_int_equal(d.n_ends, 100);
+}
+
+/* |an arm's draws - share x draws| after every single draw, of canary and baseline;
+ * each stratum holds one of each. */
 static double worst_error(double percent, uint64_t seed, uint32_t n_draws)
 {
     struct urn u = new_urn(percent, seed);
-    uint64_t drawn = 0;
+    uint64_t n[N_ARMS] = {0};
     double worst = 0;
-    for (uint32_t n = 1; n <= n_draws; n++) {
-        drawn += urn_draw(&u);
-        worst = fmax(worst, fabs((double)drawn - percent / 100 * n));
+    for (uint32_t k = 1; k <= n_draws; k++) {
+        struct urn_draw one = urn_draw(&u);
+        n[one.arm]++;
+        worst = fmax(worst, fabs((double)n[ARM_CANARY] - percent / 100 * k));
+        worst = fmax(worst, fabs((double)n[ARM_BASELINE] - percent / 100 * k));
+        if (one.ends_group)
+            assert_true(n[ARM_CANARY] == u.n_groups && n[ARM_BASELINE] == u.n_groups);
     }
     return worst;
 }
@@ -80,8 +122,9 @@ static void test_nothing_of_nothing(void **state)
 {
     struct urn u = new_urn(0, 1);
     (void)state;
-    for (int i = 0; i < 10000; i++)
-        assert_false(urn_draw(&u));
+    struct drawn d = draw(&u, 10000);
+    assert_int_equal(d.n[ARM_STABLE], 10000);
+    assert_int_equal(d.n_ends, 0);
 }
 
 static double chi_square(const uint32_t *counts, uint32_t n_cells, double expected)
@@ -92,24 +135,49 @@ static double chi_square(const uint32_t *counts, uint32_t n_cells, double expect
     return sum;
 }
 
-/* Every place of a group is a canary's equally often. */
+/* Every place of a group is an arm's equally often. */
+static void check_places(double percent, enum arm arm, uint64_t seed)
+{
+    enum { GROUPS = 40000 };
+    uint32_t counts[URN_MAX_GROUP] = {0};
+    struct urn u = new_urn(percent, seed);
+    for (uint32_t k = 0; k < GROUPS * u.group; k++)
+        counts[k % u.group] += draw_is(&u, arm);
+    /* Drawn without putting back: the spread is smaller by (g - m) / (g - 1). */
+    double g = u.group;
+    double m = u.places;
+    double chi = chi_square(counts, u.group, GROUPS * m / g) * (g - 1) / (g - m);
+    printf("%g %%: chi-square %.1f on %g degrees of freedom\n", percent, chi, g - 1);
+    assert_true(chi > 0 && chi < qchisq(P_LIMIT, g - 1, 0, 0));
+}
+
 static void test_places_are_uniform(void **state)
 {
     static const double percents[] = {10, 15, 1, 50, 25};
-    enum { GROUPS = 40000 };
     (void)state;
     for (size_t i = 0; i < sizeof percents / sizeof percents[0]; i++) {
-        uint32_t counts[URN_MAX_GROUP] = {0};
-        struct urn u = new_urn(percents[i], 11 + i);
-        for (uint32_t k = 0; k < GROUPS * u.group; k++)
-            counts[k % u.group] += urn_draw(&u);
-        /* Drawn without putting back: the spread is smaller by (g - m) / (g - 1). */
-        double g = u.group;
-        double m = u.places;
-        double chi = chi_square(counts, u.group, GROUPS * m / g) * (g - 1) / (g - m);
-        printf("%g %%: chi-square %.1f on %g degrees of freedom\n", percents[i], chi, g - 1);
-        assert_true(chi > 0 && chi < qchisq(P_LIMIT, g - 1, 0, 0));
+        check_places(percents[i], ARM_CANARY, 11 + i);
+        if (percents[i] < 50)
+            check_places(percents[i], ARM_BASELINE, 21 + i);
     }
+}
+
+/* Which of the two comes first is a fair coin: no arm is drawn before the other. */
+static void test_neither_arm_is_first(void **state)
+{
+    enum { GROUPS = 40000 };
+    struct urn u = new_urn(10, 31);
+    int n_canary_first = 0;
+    (void)state;
+    for (int g = 0; g < GROUPS; g++) {
+        enum arm first = ARM_STABLE;
+        for (int k = 0; k < 10; k++) {
+            enum arm arm = urn_draw(&u).arm;
+            first = first == ARM_STABLE ? arm : first;
+        }
+        n_canary_first += first == ARM_CANARY;
+    }
+    assert_true(fabs(n_canary_first - GROUPS / 2.0) < 5 * sqrt(GROUPS / 4.0));
 }
 
 /* In a stratum of 0.1 % (1000 draws) the place is uniform too: 20 cells of 50. */
@@ -121,7 +189,7 @@ static void test_places_in_strata_are_uniform(void **state)
     (void)state;
     assert_int_equal(u.group, 0);
     for (uint32_t k = 0; k < STRATA * 1000; k++)
-        counts[k % 1000 / (1000 / CELLS)] += urn_draw(&u);
+        counts[k % 1000 / (1000 / CELLS)] += draw_is(&u, ARM_CANARY);
     double chi = chi_square(counts, CELLS, STRATA / CELLS);
     printf("0.1 %%: chi-square %.1f on %d degrees of freedom\n", chi, CELLS - 1);
     assert_true(chi > 0 && chi < qchisq(P_LIMIT, CELLS - 1, 0, 0));
@@ -137,7 +205,7 @@ static void test_groups_do_not_know_each_other(void **state)
     for (uint32_t pair = 0; pair < PAIRS; pair++) {
         uint32_t cell = 0;
         for (uint32_t k = 0; k < 20; k++)
-            if (urn_draw(&u))
+            if (draw_is(&u, ARM_CANARY))
                 cell = k < 10 ? k * 10 : cell + k - 10;
         counts[cell]++;
     }
@@ -152,11 +220,11 @@ static void test_a_new_share_begins_a_new_group(void **state)
     (void)state;
     for (int i = 0; i < 7; i++)
         urn_draw(&u);
-    urn_set_share(&u, 50);
+    urn_set_share(&u, 50, true);
     assert_int_equal(u.n_groups, 0);
     assert_int_equal(u.n_drawn, 0);
     for (int i = 0; i < 100; i++)
-        assert_int_equal(urn_draw(&u) + urn_draw(&u), 1);
+        assert_int_equal(draw(&u, 2).n[ARM_CANARY], 1);
 }
 
 /* The stratum of a tiny share has more draws than 32 bits count. At 2^-32 their
@@ -167,8 +235,8 @@ static void test_tiny_shares(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof percents / sizeof percents[0]; i++) {
         struct urn u = new_urn(percents[i], 1);
-        for (int k = 0; k < 100000; k++)
-            assert_false(urn_draw(&u));
+        struct drawn d = draw(&u, 100000);
+        assert_int_equal(d.n[ARM_CANARY] + d.n[ARM_BASELINE], 0);
     }
 }
 
@@ -176,9 +244,11 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_groups_are_exact),
+        cmocka_unit_test(test_no_baseline),
         cmocka_unit_test(test_strata_are_never_more_than_one_off),
         cmocka_unit_test(test_nothing_of_nothing),
         cmocka_unit_test(test_places_are_uniform),
+        cmocka_unit_test(test_neither_arm_is_first),
         cmocka_unit_test(test_places_in_strata_are_uniform),
         cmocka_unit_test(test_groups_do_not_know_each_other),
         cmocka_unit_test(test_a_new_share_begins_a_new_group),
