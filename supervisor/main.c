@@ -197,15 +197,6 @@ static void on_rollout_changed(void *arg)
     tell_status(arg);
 }
 
-static struct conns_limits limits_of(const struct settings *s)
-{
-    return (struct conns_limits){.header_ms = s->header_timeout_ms,
-                                 .body_ms = s->body_timeout_ms,
-                                 .write_ms = s->write_timeout_ms,
-                                 .idle_ms = s->idle_timeout_ms,
-                                 .max = listen_max_connections(s->max_connections)};
-}
-
 /* --- Signals ----------------------------------------------------------------*/
 
 static void adopt_settings(struct canaryd *d, struct settings *wanted)
@@ -214,7 +205,7 @@ static void adopt_settings(struct canaryd *d, struct settings *wanted)
     settings_log_changes(old, wanted);
     settings_keep_fixed(wanted, old);
     d->settings = wanted;
-    const struct conns_limits limits = limits_of(wanted);
+    const struct conns_limits limits = doors_limits(wanted);
     log_set_level((enum log_level)log_level_parse(wanted->log_level));
     fleet_set_settings(d->fleet, wanted);
     router_set_settings(d->router, wanted);
@@ -455,7 +446,7 @@ static void build_apis(struct canaryd *d)
 {
     const struct gateway_options options = {
         .max_body_bytes = d->settings->max_body_bytes,
-        .limits = limits_of(d->settings),
+        .limits = doors_limits(d->settings),
         .access = d->access,
         .on_admin = audit_call,
         .on_admin_arg = d->audit,
@@ -495,11 +486,6 @@ int main(int argc, char **argv)
     struct canaryd d = {.exit_status = EX_OK};
     log_init("canaryd", LOG_LEVEL_INFO);
     d.settings = cli_begin(argc, argv, &d.cli);
-    log_set_level((enum log_level)log_level_parse(d.settings->log_level));
-    if (dir_is_open_to_all(d.settings->model_dir))
-        log_warn("model_dir: anybody may write to %s; .joblib and .pkl models, which are programs, "
-                 "are refused from it",
-                 d.settings->model_dir);
     build(&d);
     rollout_start(d.rollout, d.saved);
     turn_run(d.turn);
