@@ -10,6 +10,7 @@
 #include <strings.h>
 #include <unistd.h>
 
+#include "common/fdio.h"
 #include "common/log.h"
 #include "common/mem.h"
 #include "supervisor/chores.h"
@@ -36,7 +37,6 @@ struct load {
     void *arg;
     struct exporter *exporter; /* while it runs */
     struct modelref *model;    /* written by the helper thread */
-    bool is_dir_open;          /* likewise */
     struct err why;            /* likewise */
 };
 
@@ -89,7 +89,6 @@ static void open_model(void *arg)
 {
     struct load *load = arg;
     load->model = modelref_open(load->model_dir, load->path, load->max_model_bytes, &load->why);
-    load->is_dir_open = modelref_is_dir_open(load->model_dir);
 }
 
 /* It is a model, as far as the exporter can tell, but not for canary-worker. */
@@ -106,6 +105,18 @@ static void on_inexpressible(struct load *load, const struct err *why)
     finish(load, NULL);
 }
 
+/* To read a pickle is to run it: so not one that anybody may have put there. Asked
+ * at every deployment, as the directory may be mended meanwhile. */
+static int check_dir(struct load *load)
+{
+    if (!dir_is_open_to_all(load->model_dir))
+        return 0;
+    return err_set(&load->why, "unsafe-directory",
+                   "%s: anybody may write to model_dir; .joblib and .pkl models, which are "
+                   "programs, are refused from it",
+                   load->model->name);
+}
+
 static void on_exported(void *arg, int native_fd, const struct err *why)
 {
     struct load *load = arg;
@@ -118,17 +129,6 @@ static void on_exported(void *arg, int native_fd, const struct err *why)
     } else {
         finish(load, why);
     }
-}
-
-/* A pickle is a program; one that anybody could have put there is not run, cage or
- * no cage. */
-static int check_dir(struct load *load)
-{
-    if (!load->is_dir_open)
-        return 0;
-    return err_set(&load->why, "model-dir-open",
-                   "%s: everybody may write to model_dir, and a %s is a program; chmod o-w %.200s",
-                   load->model->name, modelref_extension(load->model->name), load->model_dir);
 }
 
 static void start_export(struct load *load)

@@ -229,9 +229,3 @@ const char *modelref_extension(const char *name)
     const char *dot = strrchr(name, '.');
     return dot != NULL && dot != name ? dot : "";
 }
-
-bool modelref_is_dir_open(const char *model_dir)
-{
-    struct stat dir;
-    return stat(model_dir, &dir) == 0 && (dir.st_mode & S_IWOTH) != 0;
-}

@@ -9,7 +9,6 @@
 #define CANARYD_MODELREF_H
 
 #include <stddef.h>
-#include <stdbool.h>
 #include <stdint.h>
 
 #include "common/err.h"
@@ -54,8 +53,5 @@ const char *modelref_extension(const char *name);
 
 /* Seals a memfd against every change. 0, or -1 with errno. */
 int memfd_seal(int fd);
-
-/* Whether everybody may put files into the model directory. May block for the disk. */
-bool modelref_is_dir_open(const char *model_dir);
 
 #endif

@@ -109,6 +109,18 @@ void places_free(struct places **p)
     *p = NULL;
 }
 
+int places_check(const struct places *p, struct err *e)
+{
+    const char *const dirs[] = {p->state_dir, p->runtime_dir};
+    for (size_t i = 0; i < sizeof dirs / sizeof dirs[0]; i++)
+        if (dir_is_open_to_all(dirs[i]))
+            return err_set(e, "unsafe-directory",
+                           "%s: anybody may write to it; expected a directory of canaryd's own, "
+                           "mode 0750 or less",
+                           dirs[i]);
+    return 0;
+}
+
 int places_lock_runtime_dir(struct places *p, struct err *e)
 {
     if (dir_create(p->runtime_dir, 0750, e) < 0)

@@ -30,6 +30,10 @@ struct places {
 struct places *places_find(const struct settings *settings, struct err *e);
 void places_free(struct places **p);
 
+/* Before anything is written: 0, or -1 with err "unsafe-directory" when anybody may
+ * write to state_dir or runtime_dir. Who can write there chooses what is served. */
+int places_check(const struct places *p, struct err *e);
+
 /* Creates runtime_dir and takes it for this process. 0, or -1 with err
  * "cannot-create", or "already-running" when another canaryd has it. */
 int places_lock_runtime_dir(struct places *p, struct err *e);

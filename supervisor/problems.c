@@ -32,7 +32,6 @@ static const struct problem table[] = {
     {"cross-site",             403, "Cross-site request"},
     {"peer-not-allowed",       403, "Peer not allowed"},
     {"model-unreadable",       403, "Model file unreadable"},
-    {"model-dir-open",         403, "Model directory open to everybody"},
     {"not-found",              404, "Not found"},
     {"model-not-found",        404, "Model not found"},
     {"method-not-allowed",     405, "Method not allowed"},
@@ -62,6 +61,7 @@ static const struct problem table[] = {
     {"unknown-key",            422, "Unknown key"},
     {"model-invalid",          422, "Not a model that can be served"},
     {"sha256-mismatch",        422, "Checksum does not match"},
+    {"unsafe-directory",       422, "Anybody may write there"},
     {"python-missing",         422, "Python is not installed"},
     /* workers and load */
     {"model-fault",            502, "The model cannot answer"},

@@ -113,6 +113,8 @@ static const struct {
     {"deploy model_v2.json", 0, ""},
     {"promote", 0, "model_v2.json"},
     {"status", 0, "model_v2.json"},
+    {"power --effect-ms 10 --sd-ms 15", 0, "79.7 %"},
+    {"replay /dev/null", 65, "the file is empty"},
     {"--version", 0, CANARYD_VERSION},
     {"--help", 0, "deploy"},
 };
@@ -134,6 +136,9 @@ static void test_demo(void **state)
     struct server *s = server_start(NULL);
     ctl(s, "demo --requests 400 --pause-ms 0 --model models/model_v2.json", 0,
         "Everything happened as it should.", DEMO_MS);
+    char *line = mem_printf("replay %s", server_path(s, "state/journal.jsonl"));
+    ctl(s, line, 0, "{\"decisions\":1,\"agree\":1}", CTL_MS);
+    free(line);
     server_stop(s);
 }
 

@@ -256,16 +256,16 @@ static void test_what_is_refused_is_not_served_by_python(void **state)
     }
 }
 
-/* What is no program is read from there all the same. */
-static void test_directory_open_to_everybody(void **state)
+/* A pickle is a program; what is only read is served as before. */
+static void test_no_pickles_from_a_directory_open_to_all(void **state)
 {
     (void)state;
-    assert_int_equal(chmod(dir, 0777), 0);
+    assert_int_equal(chmod(dir, 01777), 0);
     load("m.joblib", NULL);
     assert_null(heard.model);
-    assert_string_equal(heard.why.code, "model-dir-open");
+    assert_string_equal(heard.why.code, "unsafe-directory");
     load("m.pkl", NULL);
-    assert_string_equal(heard.why.code, "model-dir-open");
+    assert_string_equal(heard.why.code, "unsafe-directory");
     load("m.json", NULL);
     check_native("abc");
     assert_int_equal(chmod(dir, 0775), 0);
@@ -332,7 +332,7 @@ int main(void)
         CASE(test_python_serves),
         CASE(test_python_worker_is_off),
         CASE(test_what_is_refused_is_not_served_by_python),
-        CASE(test_directory_open_to_everybody),
+        CASE(test_no_pickles_from_a_directory_open_to_all),
         CASE(test_several_at_once),
         CASE(test_cancel_before_the_export),
         CASE(test_cancel_during_the_export),
