@@ -485,11 +485,6 @@ int main(int argc, char **argv)
     struct canaryd d = {.exit_status = EX_OK};
     log_init("canaryd", LOG_LEVEL_INFO);
     d.settings = cli_begin(argc, argv, &d.cli);
-    log_set_level((enum log_level)log_level_parse(d.settings->log_level));
-    if (dir_is_open_to_all(d.settings->model_dir))
-        log_warn("model_dir: anybody may write to %s; .joblib and .pkl models, which are programs, "
-                 "are refused from it",
-                 d.settings->model_dir);
     build(&d);
     rollout_start(d.rollout, d.saved);
     turn_run(d.turn);
