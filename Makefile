@@ -147,6 +147,9 @@ TIDY    := $(addprefix $(BUILD)/tidy/,$(addsuffix .ok,$(SOURCES)))
 overload: $(PROGRAMS) $(BUILD)/tests/bench/openloop ## goodput when twice the peak is offered
 	@tests/bench/overload.sh $(BUILD) $(ARGS)
 
+json-cost: $(BUILD)/tests/bench/json_cost ## what the strict scan of JSON costs
+	@$<
+
 RUNS ?= 1000
 simulate: $(SIMULATE) ## false alarms and time to detect: RUNS=1000 SEED=1, ARGS='--only detection'
 	@$(SIMULATE) --runs $(RUNS) $(if $(SEED),--seed $(SEED)) --json $(BUILD)/simulate.json \
@@ -154,9 +157,6 @@ simulate: $(SIMULATE) ## false alarms and time to detect: RUNS=1000 SEED=1, ARGS
 	@if command -v python3 >/dev/null; then \
 	    python3 tests/simulate/plot.py $(BUILD)/simulate.json $(BUILD)/simulate.svg; fi
 	@echo "  also as $(BUILD)/simulate.md, .json and .svg"
-
-json-cost: $(BUILD)/tests/bench/json_cost ## what the strict scan of JSON costs
-	@$<
 
 BENCH_TOOLS := $(addprefix $(BUILD)/tests/bench/,bare_evhttp raw_epoll model_server json_cost)
 $(BENCH_TOOLS): $(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o $(BUILD)/tests/all.a

@@ -378,9 +378,8 @@ static void open_files(struct canaryd *d)
     if (places_check(d->places, &e) < 0)
         fatal(EX_CONFIG, "%s", e.text);
     d->journal = journal_open(d->places->state_dir, d->chores, &e);
-    if (d->journal == NULL || places_lock_runtime_dir(d->places, &e) < 0)
-        fatal(exit_status_of(&e), "%s", e.text);
-    if (doors_open(&d->doors, d->settings, d->places->runtime_dir, &e) < 0)
+    if (d->journal == NULL || places_lock_runtime_dir(d->places, &e) < 0 ||
+        doors_open(&d->doors, d->settings, d->places->runtime_dir, &e) < 0)
         fatal(exit_status_of(&e), "%s", e.text);
     d->store = store_new(d->places->state_dir, d->chores);
     if (store_load(d->store, &d->saved, &e) < 0)

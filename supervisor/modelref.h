@@ -9,7 +9,6 @@
 #define CANARYD_MODELREF_H
 
 #include <stddef.h>
-#include <stdbool.h>
 #include <stdint.h>
 
 #include "common/err.h"

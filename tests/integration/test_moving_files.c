@@ -7,6 +7,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -34,44 +35,41 @@ static const double outputs[] = {0.25, 0.75};
 
 struct mover {
     pthread_t thread;
-    const char *dir;
+    char path[256], beside[256];
     atomic_bool stop;
 };
+
+/* Without the tests' helpers: those end the test, which is another thread's. */
+static bool write_text(const char *path, const char *mode, const char *text)
+{
+    FILE *f = fopen(path, mode);
+    return f != NULL && fputs(text, f) >= 0 && fclose(f) == 0;
+}
 
 static void *rename_for_ever(void *arg)
 {
     struct mover *m = arg;
-    char *from = workdir_path(m->dir, "models/next");
-    char *to = workdir_path(m->dir, "models/moving.json");
-    for (int i = 0; !m->stop; i++) {
-        workdir_write_text(m->dir, "models/next", texts[i % 2]);
-        if (rename(from, to) != 0)
-            break;
-    }
-    free(from);
-    free(to);
+    bool goes_on = true;
+    for (int i = 0; goes_on && !m->stop; i++)
+        goes_on = write_text(m->beside, "we", texts[i % 2]) && rename(m->beside, m->path) == 0;
     return NULL;
 }
 
+/* Now and then it begins anew: then it is short, or empty. */
 static void *append_for_ever(void *arg)
 {
     struct mover *m = arg;
-    char *path = workdir_path(m->dir, "models/moving.json");
-    FILE *f = fopen(path, "a");
-    for (int i = 0; !m->stop; i++) {
-        fputs("          ", f);
-        fflush(f);
-        if (i % 1000 == 0)
-            workdir_write_text(m->dir, "models/moving.json", texts[0]); /* truncates, writes */
-    }
-    fclose(f);
-    free(path);
+    bool goes_on = true;
+    for (int i = 1; goes_on && !m->stop; i++)
+        goes_on = i % 1000 == 0 ? write_text(m->path, "we", texts[0])
+                                : write_text(m->path, "ae", "          ");
     return NULL;
 }
 
 static void start_moving(struct mover *m, struct server *s, void *(*move)(void *arg))
 {
-    m->dir = s->dir;
+    snprintf(m->path, sizeof m->path, "%s/models/moving.json", s->dir);
+    snprintf(m->beside, sizeof m->beside, "%s/models/next", s->dir);
     m->stop = false;
     workdir_write_text(s->dir, "models/moving.json", texts[0]);
     assert_int_equal(pthread_create(&m->thread, NULL, move, m), 0);
@@ -111,7 +109,7 @@ static const char *const by_hand[] = {"--auto-rollback=false", "--warmup-request
 
 static void test_swapped(void **state)
 {
-    struct mover m;
+    static struct mover m; /* a failed test leaves its thread behind */
     char hashes[2][80];
     int n[2] = {0};
     (void)state;
@@ -133,7 +131,7 @@ static void test_swapped(void **state)
 
 static void test_growing(void **state)
 {
-    struct mover m;
+    static struct mover m; /* a failed test leaves its thread behind */
     char hashes[2][80];
     int n_served = 0, n_refused = 0;
     (void)state;
