@@ -54,8 +54,12 @@ INTEGRATION_TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/integration/test
 # A program that the unit tests start as a worker; of the rest each takes what it names, and
 # so may take the place of what it does not want.
 EVIL_WORKER       := $(BUILD)/tests/support/evil_worker
-TEST_SUPPORT      := $(filter-out $(EVIL_WORKER).o,$(call objects,tests/support/*.c))
+# A library that a test preloads into canaryd.
+TRIPWIRE          := $(BUILD)/tests/support/tripwire.so
+TEST_SUPPORT      := $(filter-out $(EVIL_WORKER).o $(TRIPWIRE:.so=.o) %/main.o,\
+                     $(call objects,tests/support/*.c tests/simulate/*.c))
 CHAOS             := $(BUILD)/tests/chaos/chaos
+SIMULATE          := $(BUILD)/tests/simulate/simulate
 
 .PHONY: all
 all: $(PROGRAMS) ## build the three programs (the default)
@@ -91,6 +95,15 @@ $(CHAOS): $(call objects,tests/chaos/*.c) $(BUILD)/tests/support.a $(BUILD)/test
 	$(call say,LD,$@)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
 
+$(SIMULATE): $(BUILD)/tests/simulate/main.o $(BUILD)/tests/support.a $(BUILD)/tests/all.a
+	$(call say,LD,$@)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
+
+$(TRIPWIRE): tests/support/tripwire.c tests/support/tripwire.h Makefile
+	$(call say,LD,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) $(filter-out -fPIE,$(CFLAGS)) -fPIC -shared -o $@ $<
+
 # --- Using it -----------------------------------------------------------------
 
 .PHONY: deps run demo
@@ -108,18 +121,18 @@ demo: deps ## install, build, and play the whole workflow against a server of it
 
 # --- Testing it ---------------------------------------------------------------
 
-.PHONY: test check unit integration chaos overload lint format coverage
+.PHONY: test check unit integration chaos overload simulate lint format coverage
 test: ## install, build, and run every test
 	@etc/install-deps.sh build test $(if $(filter 1,$(PYTHON)),python)
 	@$(MAKE) --no-print-directory check
 
-check: $(PROGRAMS) $(EVIL_WORKER) $(CHAOS) $(UNIT_TESTS) $(INTEGRATION_TESTS)
+check: $(PROGRAMS) $(EVIL_WORKER) $(TRIPWIRE) $(CHAOS) $(UNIT_TESTS) $(INTEGRATION_TESTS)
 	@CANARYD_BUILD=$(BUILD) tests/run.sh $(UNIT_TESTS) $(INTEGRATION_TESTS)
 
 unit: $(PROGRAMS) $(EVIL_WORKER) $(UNIT_TESTS) ## run the unit tests alone
 	@CANARYD_BUILD=$(BUILD) tests/run.sh $(UNIT_TESTS)
 
-integration: $(PROGRAMS) $(EVIL_WORKER) $(CHAOS) $(INTEGRATION_TESTS) ## run the integration tests alone
+integration: $(PROGRAMS) $(EVIL_WORKER) $(TRIPWIRE) $(CHAOS) $(INTEGRATION_TESTS) ## run the integration tests alone
 	@CANARYD_BUILD=$(BUILD) tests/run.sh $(INTEGRATION_TESTS)
 
 S ?= 60
@@ -133,6 +146,14 @@ TIDY    := $(addprefix $(BUILD)/tidy/,$(addsuffix .ok,$(SOURCES)))
 
 overload: $(PROGRAMS) $(BUILD)/tests/bench/openloop ## goodput when twice the peak is offered
 	@tests/bench/overload.sh $(BUILD) $(ARGS)
+
+RUNS ?= 1000
+simulate: $(SIMULATE) ## false alarms and time to detect: RUNS=1000 SEED=1, ARGS='--only detection'
+	@$(SIMULATE) --runs $(RUNS) $(if $(SEED),--seed $(SEED)) --json $(BUILD)/simulate.json \
+	    --markdown $(BUILD)/simulate.md $(ARGS)
+	@if command -v python3 >/dev/null; then \
+	    python3 tests/simulate/plot.py $(BUILD)/simulate.json $(BUILD)/simulate.svg; fi
+	@echo "  also as $(BUILD)/simulate.md, .json and .svg"
 
 BENCH_TOOLS := $(addprefix $(BUILD)/tests/bench/,bare_evhttp raw_epoll model_server)
 $(BENCH_TOOLS): $(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o $(BUILD)/tests/all.a
@@ -195,10 +216,10 @@ coverage: ## line coverage of the tests, by gcov
 # The service's places, as etc/canaryd.service and its socket have them.
 STATE_DIR := /var/lib/canaryd
 MODEL_DIR := $(PREFIX)/share/canaryd/models
-INSTALLED := bin/canaryd bin/canary-worker bin/canaryctl share/man/man1/canaryctl.1 \
+INSTALLED := $(addprefix bin/,canaryd canary-worker canary-worker-python canaryctl) share/man/man1/canaryctl.1 \
     share/man/man8/canaryd.8 lib/systemd/system/canaryd.service lib/systemd/system/canaryd.socket \
     lib/sysusers.d/canaryd.conf \
-    $(addprefix share/canaryd/,export.py train.py FORMAT.md)
+    $(addprefix share/canaryd/,export.py train.py FORMAT.md $(notdir $(wildcard worker/python/*.py)))
 SERVICE_SETTINGS := sed 's|"model_dir": "models"|"model_dir": "$(MODEL_DIR)"|; \
     s|"state_dir": ""|"state_dir": "$(STATE_DIR)"|; s|"runtime_dir": ""|"runtime_dir": "/run/canaryd"|'
 
@@ -207,8 +228,11 @@ install: all ## copy programs, man pages, units, models and settings to $(DESTDI
 	$(Q)install -d $(addprefix $(DESTDIR)$(PREFIX)/,bin share/canaryd share/man/man1 share/man/man8 \
 	    lib/systemd/system lib/sysusers.d) $(DESTDIR)/etc/canaryd $(DESTDIR)$(MODEL_DIR)
 	$(Q)install -m 755 $(PROGRAMS) $(DESTDIR)$(PREFIX)/bin
+	$(Q)ln -sf ../share/canaryd/canary_worker.py $(DESTDIR)$(PREFIX)/bin/canary-worker-python
 	$(Q)install -m 755 models/export.py models/train.py $(DESTDIR)$(PREFIX)/share/canaryd
-	$(Q)install -m 644 models/FORMAT.md $(DESTDIR)$(PREFIX)/share/canaryd
+	$(Q)install -m 755 worker/python/canary_worker.py $(DESTDIR)$(PREFIX)/share/canaryd
+	$(Q)install -m 644 models/FORMAT.md $(filter-out %_worker.py,$(wildcard worker/python/*.py)) \
+	    $(DESTDIR)$(PREFIX)/share/canaryd
 	$(Q)install -m 644 docs/man/canaryctl.1 $(DESTDIR)$(PREFIX)/share/man/man1
 	$(Q)install -m 644 docs/man/canaryd.8 $(DESTDIR)$(PREFIX)/share/man/man8
 	$(Q)for unit in canaryd.service canaryd.socket; do \

@@ -76,6 +76,12 @@ int fd_read_file(int fd, const char *name, size_t max_bytes, char **bytes, size_
     return 0;
 }
 
+bool dir_is_open_to_all(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && (st.st_mode & S_IWOTH) != 0;
+}
+
 /* mkdir(2) that is content with a directory already there. */
 static int make_one_dir(const char *path, unsigned mode)
 {

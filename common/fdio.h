@@ -5,6 +5,7 @@
 #ifndef CANARYD_FDIO_H
 #define CANARYD_FDIO_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "common/err.h"
@@ -22,6 +23,10 @@ int fd_write_all(int fd, const void *bytes, size_t n);
  * files above max_bytes. name is for the error text. 0, or -1 with err. */
 int fd_read_file(int fd, const char *name, size_t max_bytes, char **bytes, size_t *n,
                  struct err *e);
+
+/* Whether the directory is there and anybody may write to it; sticky or not: its
+ * names can be taken before we take them. */
+bool dir_is_open_to_all(const char *path);
 
 /* mkdir -p. 0, or -1 with err. */
 int dir_create(const char *path, unsigned mode, struct err *e);

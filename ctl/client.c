@@ -25,6 +25,7 @@
 #include "common/jsonx.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "ctl/local.h"
 #include "ctl/reach.h"
 #include "ctl/url.h"
 
@@ -252,11 +253,65 @@ static int read_body(const struct client *c, const struct question *q, struct an
                    q->path, c->text, a->n == 0 ? "it is empty" : why.text);
 }
 
-int client_ask(struct client *c, const struct question *q, struct answer *a, struct err *e)
+/* --- Over a Unix socket -----------------------------------------------------*/
+
+static char *write_request(const struct client *c, const struct question *q)
 {
-    int64_t deadline_ns = clock_mono_ns() + q->timeout_ms * NS_PER_MS;
+    char *body = q->body != NULL ? cJSON_PrintUnformatted(q->body) : NULL;
+    size_t n = body != NULL ? strlen(body) : 0;
+    char *text = mem_printf(
+        "%s %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: canaryctl/" CANARYD_VERSION
+        "\r\nAccept: application/json, application/problem+json\r\n"
+        "Connection: close\r\n%s%s%s%sContent-Length: %zu\r\n\r\n%s",
+        q->method, q->path, c->url.authority, c->authorization != NULL ? "Authorization: " : "",
+        c->authorization != NULL ? c->authorization : "", c->authorization != NULL ? "\r\n" : "",
+        body != NULL ? "Content-Type: application/json\r\n" : "", n, body != NULL ? body : "");
+    cJSON_free(body);
+    return text;
+}
+
+static void explain_socket(const struct client *c, const struct question *q, struct err *e)
+{
+    char why[sizeof e->text];
+    const char *code = e->code;
+    snprintf(why, sizeof why, "%s", e->text);
+    if (strcmp(code, "unreachable") == 0)
+        err_set(e, code, "no canaryd answers at %.120s: %.200s; is admin_listen set?", c->text,
+                why);
+    else if (strcmp(code, "timeout") == 0)
+        err_set(e, code, "the server at %.120s has not answered %s %.100s in %d ms", c->text,
+                q->method, q->path, q->timeout_ms);
+    else
+        err_set(e, code, "no proper answer to %s %.100s from %.120s: %.100s", q->method, q->path,
+                c->text, why);
+}
+
+static int ask_socket(const struct client *c, const struct question *q, int64_t deadline_ns,
+                      struct answer *a, struct err *e)
+{
+    struct local_answer came;
+    char *request = write_request(c, q);
+    int rc = local_ask(c->url.socket, request, CLIENT_MAX_BODY_BYTES, deadline_ns, &came, e);
+    free(request);
+    if (rc < 0) {
+        explain_socket(c, q, e);
+        return -1;
+    }
+    a->status = came.status;
+    a->n = came.n - came.body;
+    local_header(&came, "X-Canary-Arm", a->arm, sizeof a->arm);
+    local_header(&came, "X-Model-Version", a->model, sizeof a->model);
+    memmove(came.text, came.text + came.body, a->n + 1);
+    a->text = came.text;
+    return 0;
+}
+
+/* --- Over TCP ---------------------------------------------------------------*/
+
+static int ask_tcp(struct client *c, const struct question *q, int64_t deadline_ns,
+                   struct answer *a, struct err *e)
+{
     struct exchange x = {0};
-    *a = (struct answer){0};
     if (c->connection != NULL) /* let evhttp notice that the server closed in the meantime */
         event_base_loop(c->base, EVLOOP_NONBLOCK);
     else if (connect_once(c, q->timeout_ms, e) != 0)
@@ -269,10 +324,19 @@ int client_ask(struct client *c, const struct question *q, struct answer *a, str
     }
     if (!x.done || !x.connected || x.failed)
         return explain(c, q, &x, e);
-    if (read_body(c, q, &x.answer, e) != 0) {
-        answer_clear(&x.answer);
-        return -1;
-    }
     *a = x.answer;
     return 0;
+}
+
+int client_ask(struct client *c, const struct question *q, struct answer *a, struct err *e)
+{
+    int64_t deadline_ns = clock_mono_ns() + q->timeout_ms * NS_PER_MS;
+    *a = (struct answer){0};
+    int rc = c->url.socket[0] != '\0' ? ask_socket(c, q, deadline_ns, a, e)
+                                      : ask_tcp(c, q, deadline_ns, a, e);
+    if (rc == 0 && read_body(c, q, a, e) != 0) {
+        answer_clear(a);
+        rc = -1;
+    }
+    return rc;
 }

@@ -33,7 +33,7 @@ struct answer {
     char model[64]; /* X-Model-Version, or "" */
 };
 
-/* url: http://HOST:PORT. Nothing is connected yet. The caller owns the result.
+/* url: http://HOST:PORT or unix:PATH. Nothing is connected yet. The caller owns the result.
  * NULL with err "bad-url". */
 struct client *client_new(const char *url, struct err *e);
 void client_free(struct client **c);

@@ -4,12 +4,15 @@
  */
 #include "ctl/options.h"
 
+#include <float.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/nearest.h"
 #include "ctl/number.h"
 #include "ctl/url.h"
+#include "judge/rule_settings.h"
 
 /* Reads value into *o: true, or false when it isn't what the table's `expects` says. */
 typedef bool read_fn(const char *value, struct options *o);
@@ -48,17 +51,46 @@ static bool read_pause(const char *value, struct options *o)
     return number_read_whole(value, 0, 10000, &o->pause_ms);
 }
 
+/* The index of value among the n names, or -1. */
+static int find_word(const char *value, const char *const *names, int n)
+{
+    for (int i = 0; i < n; i++) {
+        if (strcmp(value, names[i]) == 0)
+            return i;
+    }
+    return -1;
+}
+
 static bool read_workflow(const char *value, struct options *o)
 {
     static const char *const names[] = {
         [WORKFLOW_FULL] = "full", [WORKFLOW_DEPLOY] = "deploy", [WORKFLOW_PROMOTE] = "promote"};
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        if (strcmp(value, names[i]) == 0) {
-            o->workflow = (enum workflow)i;
+    int i = find_word(value, names, sizeof names / sizeof names[0]);
+    o->workflow = i < 0 ? o->workflow : (enum workflow)i;
+    return i >= 0;
+}
+
+static bool read_baseline(const char *value, struct options *o)
+{
+    static const char *const names[] = {
+        [BASELINE_AUTO] = "auto", [BASELINE_ON] = "on", [BASELINE_OFF] = "off"};
+    int i = find_word(value, names, sizeof names / sizeof names[0]);
+    o->baseline = i < 0 ? o->baseline : (enum baseline)i;
+    return i >= 0;
+}
+
+/* Every name one of a row of the guard's, with single commas between. */
+static bool read_observe_only(const char *value, struct options *o)
+{
+    o->observe_only = value;
+    for (;; value++) {
+        size_t n = strcspn(value, ",");
+        if (rule_row_by_name(value, n) == N_RULE_ROWS)
+            return false;
+        value += n;
+        if (*value == '\0')
             return true;
-        }
     }
-    return false;
 }
 
 static bool read_model(const char *value, struct options *o)
@@ -73,20 +105,33 @@ static bool read_features(const char *value, struct options *o)
     return o->n_features > 0;
 }
 
+/* Bounds of a plain number, themselves allowed. */
+struct range {
+    double min, max;
+    bool whole;
+    double initial; /* without the option */
+};
+
+#define ABOVE_0   DBL_TRUE_MIN
+#define BELOW_1   (1 - DBL_EPSILON / 2)
+#define HOUR_MS   3600000.0
+#define MAX_COUNT 1e9
+
 static const struct {
     const char *name;     /* without the dashes */
     const char *argument; /* NULL: a flag */
-    read_fn *read;        /* NULL for flags */
-    const char *expects;
+    read_fn *read;        /* NULL for flags and plain numbers */
+    const char *expects;  /* likewise */
     const char *help;
+    struct range range; /* of a plain number; max 0: it is none */
 } table[N_OPTIONS] = {
-    [OPTION_URL] = {"url", "URL", read_url, "http://HOST:PORT",
-                    "the server (default: $CANARYD_URL, else http://localhost:8000)"},
+    [OPTION_URL] = {"url", "URL", read_url, "http://HOST:PORT or unix:PATH",
+                    "the server, or unix:PATH (default: $CANARYD_URL, else http://localhost:8000)"},
     [OPTION_TOKEN_FILE] = {"token-file", "FILE", read_token_file, "a file name",
                            "the server's admin token (default: $CANARYD_TOKEN_FILE)"},
-    [OPTION_JSON] = {"json", NULL, NULL, NULL, "print the server's JSON as it came, for scripts"},
+    [OPTION_JSON] = {"json", NULL, NULL, NULL, "print JSON, the server's as it came, for scripts"},
     [OPTION_PERCENT] = {"percent", "P", read_percent, "a number above 0 and at most 50",
-                        "the canary's share of the traffic (default: the server's setting)"},
+                        "the canary's share of the traffic (default: the server's; replay: 10)"},
     [OPTION_SHA256] = {"sha256", "HEX", read_sha256, "64 hexadecimal digits",
                        "deploy only if the file has this digest"},
     [OPTION_REPLACE] = {"replace", NULL, NULL, NULL, "take the place of a canary that is out"},
@@ -101,6 +146,54 @@ static const struct {
                          "the input of every prediction (default: 0.5,1.2,0.8,0.3,1.1)"},
     [OPTION_PAUSE_MS] = {"pause-ms", "MS", read_pause, "a whole number from 0 to 10000",
                          "wait between two predictions (default: 10)"},
+    [OPTION_EFFECT_MS] = {"effect-ms", "MS", .range = {ABOVE_0, HOUR_MS},
+                          .help = "how much slower a canary is that must be found"},
+    [OPTION_SD_MS] = {"sd-ms", "MS", .range = {ABOVE_0, HOUR_MS},
+                      .help = "standard deviation of one latency"},
+    [OPTION_ALPHA] = {"alpha", "A", .range = {ABOVE_0, 0.5, .initial = 0.05},
+                      .help = "accepted chance of a false alarm (default: 0.05)"},
+    [OPTION_POWER] = {"power", "P", .range = {ABOVE_0, BELOW_1, .initial = 0.8},
+                      .help = "chance to find the effect (default: 0.8)"},
+    [OPTION_SHARE] = {"share", "P", .range = {ABOVE_0, 50, .initial = 10},
+                      .help =
+                          "percent of the traffic that canary and baseline get each (default: 10)"},
+    [OPTION_SIDES] = {"sides", "N", .range = {1, 2, .whole = true},
+                      .help = "1: slower only; 2: a difference either way (default: both shown)"},
+    [OPTION_SAMPLES] = {"samples", "N", .range = {2, MAX_COUNT, .whole = true, .initial = 36},
+                        .help = "samples a side whose power is told (default: 36)"},
+    [OPTION_BASELINE] = {"baseline", "WHO", read_baseline, "auto, on or off",
+                         "off: compare with stable; auto: unless there is a baseline (default)"},
+    [OPTION_MIN_SAMPLES] =
+        {"min-samples", "N", .range = {2, MAX_COUNT, .whole = true, .initial = 36},
+         .help = "weighed, of each side, before latencies are looked at (default: 36)"},
+    [OPTION_BLOCK_MS] = {"block-ms", "MS", .range = {0, HOUR_MS, .initial = 50},
+                         .help = "least time of a round trip's block (default: 50)"},
+    [OPTION_MARGIN_MS] = {"margin-ms", "MS", .range = {0, HOUR_MS, .initial = 0.1},
+                          .help = "a canary's round trip may be slower by so much (default: 0.1)"},
+    [OPTION_MARGIN_RATIO] = {"margin-ratio", "R", .range = {0, 100, .initial = 0.2},
+                             .help = "and by this part of the reference's (default: 0.2)"},
+    [OPTION_SERVICE_BLOCK_MS] = {"service-block-ms", "MS", .range = {0, HOUR_MS, .initial = 10},
+                                 .help = "the same for service times (default: 10)"},
+    [OPTION_SERVICE_MARGIN_MS] = {"service-margin-ms", "MS", .range = {0, HOUR_MS, .initial = 0.01},
+                                  .help = "(default: 0.01)"},
+    [OPTION_SERVICE_MARGIN_RATIO] = {"service-margin-ratio", "R",
+                                     .range = {0, 100, .initial = 0.05}, .help = "(default: 0.05)"},
+    [OPTION_MEAN_PART] = {"mean-part", "P", .range = {ABOVE_0, 1, .initial = 0.25},
+                          .help = "of alpha, for the mean of round trips (default: 0.25)"},
+    [OPTION_SERVICE_MEAN_PART] = {"service-mean-part", "P", .range = {ABOVE_0, 1, .initial = 0.25},
+                                  .help = "for the mean of service times (default: 0.25)"},
+    [OPTION_TAIL_PART] = {"tail-part", "P", .range = {ABOVE_0, 1, .initial = 0.15},
+                          .help = "for the tail of round trips (default: 0.15)"},
+    [OPTION_SERVICE_TAIL_PART] = {"service-tail-part", "P", .range = {ABOVE_0, 1, .initial = 0.15},
+                                  .help = "for the tail of service times (default: 0.15)"},
+    [OPTION_ERRORS_PART] = {"errors-part", "P", .range = {ABOVE_0, 1, .initial = 0.1},
+                            .help = "for errors (default: 0.1); all parts at most 1"},
+    [OPTION_OBSERVE_ONLY] = {"observe-only", "ROW,...", read_observe_only,
+                             "rows of mean, service-mean, tail, service-tail and errors",
+                             "rows that tell and never decide"},
+    [OPTION_PROMOTION_MARGIN] =
+        {"promotion-margin", "R", .range = {ABOVE_0, 100, .initial = 0.1},
+         .help = "how much slower a canary may be and be promoted (default: 0.1)"},
     [OPTION_HELP] = {"help", NULL, NULL, NULL, "this help; after a command, the command's own"},
     [OPTION_VERSION] = {"version", NULL, NULL, NULL, "print the version"},
 };
@@ -119,6 +212,42 @@ static int refuse_unknown(const char *arg, size_t n, struct err *e)
     if (near == NULL)
         return err_set(e, "usage", "there is no option --%s", name);
     return err_set(e, "usage", "there is no option --%s; did you mean --%s?", name, near);
+}
+
+/* "a number above 0 and at most 50", "a whole number from 1 to 5" */
+static void write_expected(const struct range *r, char *out, size_t size)
+{
+    char low[40], high[40];
+    snprintf(low, sizeof low, r->min == ABOVE_0 ? "above 0" : "from %.10g", r->min);
+    snprintf(high, sizeof high, r->max == BELOW_1 ? "below 1" : "%s%.10g",
+             r->min == ABOVE_0 ? "at most " : "", r->max);
+    snprintf(out, size, "a %snumber %s %s %s", r->whole ? "whole " : "", low,
+             r->min == ABOVE_0 ? "and" : "to", high);
+}
+
+static bool read_number(const char *value, const struct range *r, double *number)
+{
+    double x;
+    if (!number_read(value, &x) || !(x >= r->min && x <= r->max) || (r->whole && x != floor(x)))
+        return false;
+    *number = x;
+    return true;
+}
+
+static int take_value(int id, const char *value, struct options *o, struct err *e)
+{
+    char expected[120];
+    const struct range *range = &table[id].range;
+    bool is_number = range->max > 0;
+    if (is_number)
+        write_expected(range, expected, sizeof expected);
+    else
+        snprintf(expected, sizeof expected, "%s", table[id].expects);
+    if (value == NULL)
+        return err_set(e, "usage", "--%s needs a value: %s", table[id].name, expected);
+    if (is_number ? read_number(value, range, &o->number[id]) : table[id].read(value, o))
+        return 0;
+    return err_set(e, "usage", "--%s: expected %s, got '%s'", table[id].name, expected, value);
 }
 
 static int find(const char *arg, size_t n)
@@ -141,19 +270,18 @@ static int take_option(const char *arg, const char *next, struct options *o, str
     if (options_given(o, (enum option_id)id))
         return err_set(e, "usage", "--%s is there twice", table[id].name);
     o->given |= OPTION_BIT(id);
-    if (table[id].read == NULL) {
+    if (table[id].argument == NULL) {
         if (arg[n] == '=')
             return err_set(e, "usage", "--%s takes no value, got '%s'", table[id].name,
                            arg + n + 1);
         return 1;
     }
-    const char *value = arg[n] == '=' ? arg + n + 1 : next;
-    if (value == NULL || (arg[n] != '=' && strncmp(value, "--", 2) == 0))
-        return err_set(e, "usage", "--%s needs a value: %s", table[id].name, table[id].expects);
-    if (!table[id].read(value, o))
-        return err_set(e, "usage", "--%s: expected %s, got '%s'", table[id].name, table[id].expects,
-                       value);
-    return arg[n] == '=' ? 1 : 2;
+    bool joined = arg[n] == '=';
+    if (!joined && next != NULL && strncmp(next, "--", 2) == 0)
+        next = NULL;
+    if (take_value(id, joined ? arg + n + 1 : next, o, e) < 0)
+        return -1;
+    return joined ? 1 : 2;
 }
 
 static int take_word(const char *word, struct options *o, struct err *e)
@@ -184,12 +312,15 @@ static int set_defaults_from_environment(struct options *o, struct err *e)
 
 int options_parse(int argc, char *const *argv, struct options *o, struct err *e)
 {
-    struct options got = {.requests = 200,
+    struct options got = {.percent = 10,
+                          .requests = 200,
                           .pause_ms = 10,
                           .model = "models/model_v2.joblib",
                           .features = {0.5, 1.2, 0.8, 0.3, 1.1},
                           .n_features = 5};
     bool words_only = false;
+    for (int i = 0; i < N_OPTIONS; i++)
+        got.number[i] = table[i].range.initial;
     for (int i = 1, used; i < argc; i += used) {
         const char *arg = argv[i];
         if (!words_only && strcmp(arg, "--") == 0) {
@@ -219,14 +350,32 @@ const char *options_name(enum option_id id)
     return table[id].name;
 }
 
-void options_help(unsigned mask, FILE *out)
+enum option_id options_missing(const struct options *o, uint64_t mask)
 {
+    int i = 0;
+    while (i < N_OPTIONS && ((mask & ~o->given) & OPTION_BIT(i)) == 0)
+        i++;
+    return (enum option_id)i;
+}
+
+static int write_left(int i, char *out, size_t size)
+{
+    return snprintf(out, size, "--%s%s%s", table[i].name, table[i].argument ? " " : "",
+                    table[i].argument ? table[i].argument : "");
+}
+
+void options_help(uint64_t mask, FILE *out)
+{
+    char left[48];
+    int width = 18;
     for (int i = 0; i < N_OPTIONS; i++) {
-        char left[32];
+        int n = (mask & OPTION_BIT(i)) == 0 ? 0 : write_left(i, left, sizeof left);
+        width = n > width ? n : width;
+    }
+    for (int i = 0; i < N_OPTIONS; i++) {
         if ((mask & OPTION_BIT(i)) == 0)
             continue;
-        snprintf(left, sizeof left, "--%s%s%s", table[i].name, table[i].argument ? " " : "",
-                 table[i].argument ? table[i].argument : "");
-        fprintf(out, "  %-18s %s\n", left, table[i].help);
+        write_left(i, left, sizeof left);
+        fprintf(out, "  %-*s %s\n", width, left, table[i].help);
     }
 }

@@ -27,16 +27,45 @@ enum option_id {
     OPTION_MODEL,
     OPTION_FEATURES,
     OPTION_PAUSE_MS,
+    OPTION_EFFECT_MS,
+    OPTION_SD_MS,
+    OPTION_ALPHA,
+    OPTION_POWER,
+    OPTION_SHARE,
+    OPTION_SIDES,
+    OPTION_SAMPLES,
+    OPTION_BASELINE,
+    OPTION_MIN_SAMPLES,
+    OPTION_BLOCK_MS,
+    OPTION_MARGIN_MS,
+    OPTION_MARGIN_RATIO,
+    OPTION_SERVICE_BLOCK_MS,
+    OPTION_SERVICE_MARGIN_MS,
+    OPTION_SERVICE_MARGIN_RATIO,
+    OPTION_MEAN_PART,
+    OPTION_SERVICE_MEAN_PART,
+    OPTION_TAIL_PART,
+    OPTION_SERVICE_TAIL_PART,
+    OPTION_ERRORS_PART,
+    OPTION_OBSERVE_ONLY,
+    OPTION_PROMOTION_MARGIN,
     OPTION_HELP,
     OPTION_VERSION,
     N_OPTIONS
 };
 
-#define OPTION_BIT(id) (1U << (id))
+#define OPTION_BIT(id) (UINT64_C(1) << (id))
 
-/* What goes with every command. */
-#define OPTIONS_GLOBAL                                                                             \
-    (1U << OPTION_URL | 1U << OPTION_TOKEN_FILE | 1U << OPTION_HELP | 1U << OPTION_VERSION)
+/* What goes with every command, and what each also explains that asks no server. */
+#define OPTIONS_ALWAYS (OPTION_BIT(OPTION_HELP) | OPTION_BIT(OPTION_VERSION))
+#define OPTIONS_GLOBAL (OPTIONS_ALWAYS | OPTION_BIT(OPTION_URL) | OPTION_BIT(OPTION_TOKEN_FILE))
+
+/* Whom a replayed canary is compared with. */
+enum baseline {
+    BASELINE_AUTO, /* the baseline if the file has one, else stable */
+    BASELINE_ON,
+    BASELINE_OFF
+};
 
 enum workflow { WORKFLOW_FULL, WORKFLOW_DEPLOY, WORKFLOW_PROMOTE };
 
@@ -44,7 +73,8 @@ enum workflow { WORKFLOW_FULL, WORKFLOW_DEPLOY, WORKFLOW_PROMOTE };
 #define OPTIONS_MAX_FEATURES 256
 
 struct options {
-    unsigned given; /* OPTION_BIT of each that was said */
+    uint64_t given;           /* OPTION_BIT of each that was said */
+    double number[N_OPTIONS]; /* of the options that are plain numbers; else 0 */
     const char *url;
     const char *token_file; /* NULL: none */
     const char *sha256;
@@ -53,6 +83,8 @@ struct options {
     int64_t requests;
     int64_t pause_ms;
     enum workflow workflow;
+    enum baseline baseline;
+    const char *observe_only; /* names of rows with commas between; NULL: none */
     double features[OPTIONS_MAX_FEATURES];
     size_t n_features;
     const char *words[OPTIONS_MAX_WORDS]; /* the command, then its arguments */
@@ -72,7 +104,10 @@ int options_parse(int argc, char *const *argv, struct options *o, struct err *e)
 /* "percent": the name without its dashes. */
 const char *options_name(enum option_id id);
 
+/* The first option of the mask that was not given, or N_OPTIONS. */
+enum option_id options_missing(const struct options *o, uint64_t mask);
+
 /* One aligned line of help for each option of the mask. */
-void options_help(unsigned mask, FILE *out);
+void options_help(uint64_t mask, FILE *out);
 
 #endif

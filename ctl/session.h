@@ -12,7 +12,7 @@
 #define SESSION_REFUSED 1 /* exit code: the server refused, or the demo saw a deviation */
 
 struct session {
-    struct client *client;
+    struct client *client; /* NULL for a command that asks no server */
     const struct options *options;
     struct printer out;     /* answers */
     struct printer trouble; /* refusals and failures */

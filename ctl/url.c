@@ -11,7 +11,8 @@
 
 #include <event2/http.h>
 
-static const char expectation[] = "expected http://HOST:PORT, such as http://localhost:8000";
+static const char expectation[] = "expected http://HOST:PORT, such as http://localhost:8000, or "
+                                  "unix:PATH of a socket";
 
 static int refuse(struct err *e, const char *text, const char *why)
 {
@@ -47,6 +48,7 @@ static void fill(struct url *url, const struct evhttp_uri *uri)
         snprintf(url->authority, sizeof url->authority, "%s", host);
     else
         snprintf(url->authority, sizeof url->authority, "%s:%d", host, url->port);
+    url->socket[0] = '\0';
     snprintf(url->host, sizeof url->host, "%s", host[0] == '[' ? host + 1 : host);
     url->host[strcspn(url->host, "]")] = '\0';
     snprintf(url->prefix, sizeof url->prefix, "%s", evhttp_uri_get_path(uri));
@@ -55,8 +57,20 @@ static void fill(struct url *url, const struct evhttp_uri *uri)
         url->prefix[--n] = '\0';
 }
 
+static int parse_socket(const char *text, const char *path, struct url *url, struct err *e)
+{
+    if (path[0] == '\0' || strlen(path) >= sizeof url->socket)
+        return refuse(e, text, path[0] == '\0' ? "it names no socket" : "it is too long");
+    *url = (struct url){.authority = "localhost"};
+    snprintf(url->socket, sizeof url->socket, "%s", path);
+    return 0;
+}
+
 int url_parse(const char *text, struct url *url, struct err *e)
 {
+    static const char prefix[] = "unix:";
+    if (strncmp(text, prefix, strlen(prefix)) == 0)
+        return parse_socket(text, text + strlen(prefix), url, e);
     struct evhttp_uri *uri = evhttp_uri_parse(text);
     if (uri == NULL)
         return refuse(e, text, "it can't be read");

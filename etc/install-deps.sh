@@ -10,7 +10,7 @@ packages_of() {
     build) echo gcc libc6-dev make pkg-config libevent-dev libmsgpack-dev libcjson-dev \
         r-mathlib libmd-dev ;;
     test) echo libcmocka-dev procps ;;
-    python) echo python3 python3-sklearn python3-joblib ;;
+    python) echo python3 python3-sklearn python3-joblib python3-msgpack ;;
     lint) echo clang-format clang-tidy cppcheck ;;
     machine) echo systemd systemd-container ;; # for tests/integration/test_systemd
     bench) echo wrk nginx-light haproxy python3-fastapi python3-uvicorn python3-uvloop \

@@ -7,7 +7,8 @@
 
 The second form is the supervisor's: it needs no file name, no current directory
 and no writable place. Exit status 0, or 1 with the reason in one line (on
-standard error, or on the descriptor --reason-fd).
+standard error, or on the descriptor --reason-fd): it is no fitted model, or a
+broken one. With 10 the reason says why the format has no words for it.
 
 What comes out answers exactly as the model does, to the last bit, or nothing
 comes out: the document is evaluated here on probe rows and compared with the
@@ -19,7 +20,6 @@ you would run.
 """
 import argparse
 import hashlib
-import io
 import json
 import math
 import os
@@ -27,44 +27,38 @@ import sys
 import warnings
 from fractions import Fraction
 
-import joblib
 import numpy as np
 import sklearn
 
+# What the Python worker knows as well: beside this file where it is installed, else in the source
+# tree. At the end of the path, so that nothing there can take a library's place.
+HERE = os.path.dirname(os.path.realpath(__file__))
+sys.path += [HERE, os.path.join(HERE, "..", "worker", "python")]
+from canary_cage import enter_cage  # noqa: E402
+from canary_estimator import (  # noqa: E402
+    Refusal, check_estimator, failure, load, n_features_of, one_line, outline, read_all, title)
+
 FLOAT_MAX = sys.float_info.max
-MAX_FEATURES = 65536
 MAX_PROBE_NUMBERS = 65536  # of inputs, over all probe rows
 DEFAULT_PROBES = 256
+EXIT_INEXPRESSIBLE = 10
 ONLY = (
     "it serves logistic and linear regressions, decision trees, random forests, extra trees and "
     "(histogram) gradient boosting with one output, alone or behind scalers"
 )
 
 
-class Refusal(Exception):
-    """The model cannot be exported; the text says why, in one sentence."""
+class Inexpressible(Refusal):
+    """A model, but not one for the native format: canaryd serves it with the Python worker."""
 
 
 # --- names ---------------------------------------------------------------------------------
-
-
-def title(estimator):
-    """'SVC (sklearn.svm._classes)'"""
-    return f"{type(estimator).__name__} ({type(estimator).__module__})"
 
 
 def lookup(table, estimator):
     """By package and class: modules inside a package move from release to release."""
     package = ".".join(type(estimator).__module__.split(".")[:2])
     return table.get(f"{package}.{type(estimator).__name__}")
-
-
-def outline(estimator):
-    """'Pipeline(StandardScaler, LogisticRegression)'"""
-    steps = getattr(estimator, "steps", None)
-    if not steps:
-        return type(estimator).__name__
-    return f"{type(estimator).__name__}({', '.join(outline(s) for _, s in steps)})"
 
 
 # --- numbers -------------------------------------------------------------------------------
@@ -135,7 +129,7 @@ def transforms(step):
         return []
     scaler = lookup(SCALERS, step)
     if scaler is None:
-        raise Refusal(
+        raise Inexpressible(
             f"the pipeline step {title(step)} cannot be expressed in the native format; it knows "
             "StandardScaler, MinMaxScaler, MaxAbsScaler, RobustScaler and 'passthrough'"
         )
@@ -149,7 +143,7 @@ def binary(estimator):
     one_output(estimator, getattr(estimator, "n_outputs_", 1))
     classes = getattr(estimator, "classes_", [])
     if len(classes) != 2:
-        raise Refusal(
+        raise Inexpressible(
             f"{title(estimator)} tells {len(classes)} classes apart; the native format has one "
             "output, the probability of the second of two classes"
         )
@@ -157,7 +151,7 @@ def binary(estimator):
 
 def one_output(estimator, n):
     if n != 1:
-        raise Refusal(f"{title(estimator)} has {n} outputs; the native format has one")
+        raise Inexpressible(f"{title(estimator)} has {n} outputs; the native format has one")
 
 
 def linear(estimator, kind, link):
@@ -178,7 +172,7 @@ def linear(estimator, kind, link):
 def logistic_regression(estimator):
     binary(estimator)
     if getattr(estimator, "multi_class", "auto") == "multinomial":
-        raise Refusal(
+        raise Inexpressible(
             "LogisticRegression with multi_class='multinomial' computes two classes by a softmax, "
             "which the native format does not have; train it with multi_class='auto'"
         )
@@ -188,7 +182,7 @@ def logistic_regression(estimator):
 def sgd_classifier(estimator):
     binary(estimator)
     if estimator.loss not in ("log_loss", "log"):
-        raise Refusal(
+        raise Inexpressible(
             f"SGDClassifier with loss='{estimator.loss}' gives no logistic probability; the "
             "native format takes loss='log_loss'"
         )
@@ -282,7 +276,7 @@ def boosting_start(estimator):
         lookup({"sklearn.dummy.DummyClassifier": 1, "sklearn.dummy.DummyRegressor": 1}, init) is None
         or init.strategy not in CONSTANT_STRATEGIES
     ):
-        raise Refusal(
+        raise Inexpressible(
             f"{title(estimator)} starts from a model of its own, {title(init)}; the native format "
             "starts from a constant (init=None or init='zero')"
         )
@@ -315,8 +309,8 @@ def gradient_boosting_regressor(estimator):
 
 def histogram_tree(nodes):
     if nodes["is_categorical"].any():
-        raise Refusal("histogram gradient boosting with categorical features cannot be expressed "
-                      "in the native format, whose splits are x <= threshold")
+        raise Inexpressible("histogram gradient boosting with categorical features cannot be "
+                            "expressed in the native format, whose splits are x <= threshold")
     leaf = nodes["is_leaf"].astype(bool)
     left = np.where(leaf, -1, nodes["left"].astype(np.int64))
     right = np.where(leaf, -1, nodes["right"].astype(np.int64))
@@ -337,7 +331,7 @@ def histogram_boosting_classifier(estimator):
 
 def histogram_boosting_regressor(estimator):
     if estimator.loss not in ("squared_error", "absolute_error", "quantile"):
-        raise Refusal(
+        raise Inexpressible(
             f"HistGradientBoostingRegressor with loss='{estimator.loss}' ends in an exponential, "
             "which the native format does not have; it takes squared_error, absolute_error and "
             "quantile"
@@ -382,7 +376,7 @@ SEARCHES = {
 def predictor(estimator):
     exporter = lookup(PREDICTORS, estimator)
     if exporter is None:
-        raise Refusal(f"{title(estimator)} cannot be expressed in the native format; {ONLY}")
+        raise Inexpressible(f"{title(estimator)} cannot be expressed in the native format; {ONLY}")
     return exporter(estimator)
 
 
@@ -400,31 +394,6 @@ def unwrap(estimator):
             estimator = estimator.steps[-1][1]
         else:
             return scalers, estimator
-
-
-def n_features_of(estimator):
-    """How many features an estimator takes, or None. A pipeline asks its first step, which may be
-    'passthrough' and not know: then the first that does."""
-    steps = [step for _, step in getattr(estimator, "steps", [])]
-    for candidate in [estimator, *steps]:
-        n = getattr(candidate, "n_features_in_", None)
-        if n is not None:
-            return int(n)
-    return None
-
-
-def check_estimator(estimator):
-    if isinstance(estimator, type):
-        raise Refusal(f"it holds the class {estimator.__name__}, not a fitted model")
-    if not hasattr(estimator, "predict"):
-        raise Refusal(f"it holds an object of type {type(estimator).__name__}, which has no "
-                      "predict() method: not a fitted model")
-    n = n_features_of(estimator)
-    if n is None:
-        raise Refusal(f"{title(estimator)} does not say how many features it takes; is it fitted?")
-    if not 1 <= n <= MAX_FEATURES:
-        raise Refusal(f"{title(estimator)} takes {n} features; the native format holds 1 to "
-                      f"{MAX_FEATURES}")
 
 
 # --- evaluation: what canary-worker will do, to compare before anything is written ----------
@@ -514,7 +483,7 @@ def settle_sum(document, rows, expected):
         if got.tobytes() == expected.tobytes():
             return
     row = int(np.flatnonzero(got != expected)[0])
-    raise Refusal(
+    raise Inexpressible(
         "the native format does not reproduce this model's answers to the last bit on this "
         f"machine (probe {row}: {float(expected[row])!r} against {float(got[row])!r})"
     )
@@ -674,17 +643,6 @@ def render(document):
 # --- the program ---------------------------------------------------------------------------
 
 
-def failure(e):
-    return f"{type(e).__name__}: {e}" if str(e) else type(e).__name__
-
-
-def load(data):
-    try:
-        return joblib.load(io.BytesIO(data))
-    except (Exception, SystemExit) as e:  # whatever a foreign pickle may raise
-        raise Refusal(f"it cannot be loaded as a joblib or pickle file: {failure(e)}")
-
-
 def convert(data, args, source, names=None):
     """From a model file's bytes to the document's."""
     estimator = load(data)
@@ -697,24 +655,14 @@ def convert(data, args, source, names=None):
         raise Refusal(f"{title(estimator)} cannot be exported: {failure(e)}")
 
 
-def one_line(text, max_bytes=400):
-    text = "".join(c if c.isprintable() else " " for c in " ".join(str(text).split()))
-    return text.encode("utf-8", "replace")[:max_bytes - 1].decode("utf-8", "ignore")
-
-
 def write_all(fd, data):
     with os.fdopen(os.dup(fd), "wb") as stream:
         stream.write(data)
 
 
-def read_all(fd):
-    with os.fdopen(os.dup(fd), "rb") as stream:
-        stream.seek(0)
-        return stream.read()
-
-
 def run(args):
     if args.from_fd is not None:
+        enter_cage()
         write_all(args.to_fd, convert(read_all(args.from_fd), args, args.source_name))
         return
     with open(args.model, "rb") as stream:
@@ -757,7 +705,7 @@ def main(argv=None):
     except (Refusal, OSError, MemoryError) as e:
         reason = one_line(e if isinstance(e, Refusal) else failure(e))
         write_all(args.reason_fd, (reason + "\n").encode())
-        return 1
+        return EXIT_INEXPRESSIBLE if isinstance(e, Inexpressible) else 1
     return 0
 
 

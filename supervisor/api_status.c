@@ -98,6 +98,7 @@ static cJSON *role_to_json(struct api_status *a, enum role role)
     cJSON_AddStringToObject(object, "model_path", m->path);
     cJSON_AddStringToObject(object, "model_version", m->version);
     cJSON_AddStringToObject(object, "sha256", m->sha256);
+    cJSON_AddStringToObject(object, "runtime", runtime_name(m->runtime));
     if (role == ROLE_CANARY) {
         char start[CLOCK_TEXT_SIZE];
         clock_text(rollout_canary_start_ns(a->rooms.rollout), start);

@@ -11,6 +11,7 @@
 
 #include "common/mem.h"
 #include "supervisor/settings.h"
+#include "supervisor/token.h"
 
 static const char intro[] =
     "usage: canaryd [--config=FILE] [--check-config] [--SETTING=VALUE ...]\n"
@@ -85,27 +86,44 @@ void cli_print_help(void)
     settings_print_help(stdout);
 }
 
-struct settings *cli_settings(int argc, char **argv, struct cli *cli)
+static _Noreturn void refuse(const struct err *e)
 {
-    struct err e = {0};
-    if (cli_parse(argc, argv, cli, &e) < 0) {
-        fprintf(stderr, "canaryd: %s\n", e.text);
-        exit(EX_USAGE);
-    }
+    fprintf(stderr, "canaryd: %s\n", e->text);
+    exit(strcmp(e->code, "usage") == 0 ? EX_USAGE : EX_CONFIG);
+}
+
+static void answer_if_asked(const struct cli *cli)
+{
     if (cli->help)
         cli_print_help();
     if (cli->version)
         printf("canaryd %s\n", CANARYD_VERSION);
     if (cli->help || cli->version)
         exit(EX_OK);
-    struct settings *s = settings_load(cli->config, cli->overrides, cli->n_overrides, &e);
-    if (s == NULL) {
-        fprintf(stderr, "canaryd: %s\n", e.text);
-        exit(strcmp(e.code, "usage") == 0 ? EX_USAGE : EX_CONFIG);
-    }
-    if (cli->check_config) {
-        printf("the settings are right\n");
-        exit(EX_OK);
-    }
-    return s;
+}
+
+/* The token too: `systemctl reload` checks first, and a token that cannot be read
+ * would be a mistake that shows late. */
+static void check_and_exit(const struct settings *settings)
+{
+    struct err e = {0};
+    struct token ignored;
+    if (token_read(settings->admin_token_file, &ignored, &e) < 0)
+        refuse(&e);
+    printf("the settings are right\n");
+    exit(EX_OK);
+}
+
+struct settings *cli_begin(int argc, char **argv, struct cli *cli)
+{
+    struct err e = {0};
+    if (cli_parse(argc, argv, cli, &e) < 0)
+        refuse(&e);
+    answer_if_asked(cli);
+    struct settings *settings = settings_load(cli->config, cli->overrides, cli->n_overrides, &e);
+    if (settings == NULL)
+        refuse(&e);
+    if (cli->check_config)
+        check_and_exit(settings);
+    return settings;
 }

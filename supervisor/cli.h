@@ -28,8 +28,9 @@ void cli_free(struct cli *cli);
 
 void cli_print_help(void);
 
-/* What main does with them: the settings that the command line asks for, with *cli
- * filled; else --help, --version, --check-config or a mistake has ended the process. */
-struct settings *cli_settings(int argc, char **argv, struct cli *cli);
+/* What main begins with: reads the command line and the settings, and exits for
+ * --help, --version, --check-config and mistakes (64 or 78). The caller owns the
+ * result. */
+struct settings *cli_begin(int argc, char **argv, struct cli *cli);
 
 #endif

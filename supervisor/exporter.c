@@ -23,6 +23,7 @@
 #include "common/jsonx.h"
 #include "common/mem.h"
 #include "supervisor/modelref.h"
+#include "supervisor/python.h"
 #include "supervisor/spawn.h"
 #include "supervisor/words.h"
 
@@ -69,6 +70,13 @@ static void read_reason(int fd, char *said, size_t size)
     jsonx_clean_utf8(said);
 }
 
+static const char *refusal_code(const char *how)
+{
+    char inexpressible[32];
+    snprintf(inexpressible, sizeof inexpressible, "exit status %d", EXPORTER_EXIT_INEXPRESSIBLE);
+    return strcmp(how, inexpressible) == 0 ? "model-inexpressible" : "model-invalid";
+}
+
 /* What the child said, or what became of it. */
 static void explain_exit(struct exporter *x, const char *how, struct err *e)
 {
@@ -77,7 +85,7 @@ static void explain_exit(struct exporter *x, const char *how, struct err *e)
     if (x->cancelled) {
         err_set(e, "cancelled", "%s: the export was cancelled", x->name);
     } else if (said[0] != '\0') {
-        err_set(e, "model-invalid", "%s: %s", x->name, said);
+        err_set(e, refusal_code(how), "%s: %s", x->name, said);
     } else if (x->timed_out) {
         err_set(e, "worker-start-timeout", "%s: the export was not done within %lld ms", x->name,
                 (long long)x->options.timeout_ms);
@@ -189,22 +197,10 @@ struct exporter *exporter_start(struct event_base *base, const struct exporter_o
                                 const char *name, int pickle_fd,
                                 const struct exporter_listener *listener, struct err *e)
 {
-    if (access(options->python, X_OK) < 0) {
-        err_set(
-            e, "python-missing",
-            "%s: exporting it needs Python with scikit-learn, and %s%s; install it (Debian: apt "
-            "install python3-sklearn) or deploy the model's .json",
-            name, options->python[0] != '\0' ? options->python : "the setting python is empty",
-            options->python[0] != '\0' ? " is not there" : "");
+    const struct python_job job = {
+        .what = "exporting it", .program = options->program, .setting = "exporter_program"};
+    if (python_check(options->python, &job, name, e) < 0)
         return NULL;
-    }
-    if (access(options->program, R_OK) < 0) {
-        err_set(e, "python-missing",
-                "%s: the exporter %s is not there; set exporter_program, or deploy the model's "
-                ".json",
-                name, options->program);
-        return NULL;
-    }
     struct exporter *x = mem_alloc(sizeof *x);
     *x = (struct exporter){.listener = *listener,
                            .options = *options,

@@ -22,9 +22,14 @@ struct exporter_options {
     int64_t max_bytes; /* of the result */
 };
 
+/* A child that exits so and says why was given a model for which the native format
+ * has no words: nothing is wrong with it (models/export.py has the number too). */
+#define EXPORTER_EXIT_INEXPRESSIBLE 10
+
 /* Called once: native_fd is a sealed memfd with the model in the native format,
- * now the listener's; or -1 and why ("model-invalid", "python-missing",
- * "worker-start-timeout", "cancelled"). The exporter frees itself after it. */
+ * now the listener's; or -1 and why ("model-inexpressible", "model-invalid",
+ * "python-missing", "worker-start-timeout", "cancelled"). The exporter frees itself
+ * after it. */
 struct exporter_listener {
     void (*done)(void *arg, int native_fd, const struct err *why);
     void *arg;

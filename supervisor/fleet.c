@@ -184,15 +184,13 @@ static void on_vacant(void *arg, struct seat *seat, const char *how, const struc
 /* --- For the owner ----------------------------------------------------------*/
 
 struct fleet *fleet_new(struct event_base *base, const struct settings *settings,
-                        const char *worker_program, struct board *board,
+                        const struct worker_programs *programs, struct board *board,
                         const struct fleet_listener *listener)
 {
     struct fleet *f = mem_alloc(sizeof *f);
-    *f = (struct fleet){.means = {.base = base,
-                                  .settings = settings,
-                                  .worker_program = worker_program,
-                                  .board = board},
-                        .listener = *listener};
+    *f = (struct fleet){
+        .means = {.base = base, .settings = settings, .programs = programs, .board = board},
+        .listener = *listener};
     lines_open(&f->lines, base);
     f->means.lines = &f->lines;
     TAILQ_INIT(&f->retired);

@@ -20,6 +20,7 @@ struct event_base;
 struct fleet;
 struct modelref;
 struct settings;
+struct worker_programs;
 
 enum role {
     ROLE_STABLE,
@@ -47,9 +48,9 @@ struct fleet_listener {
     void *arg;
 };
 
-/* settings: borrowed until fleet_set_settings gives newer ones. */
+/* settings: borrowed until fleet_set_settings gives newer ones; programs: for good. */
 struct fleet *fleet_new(struct event_base *base, const struct settings *settings,
-                        const char *worker_program, struct board *board,
+                        const struct worker_programs *programs, struct board *board,
                         const struct fleet_listener *listener);
 void fleet_free(struct fleet **f); /* no process may be left */
 void fleet_set_settings(struct fleet *f, const struct settings *settings);

@@ -14,6 +14,7 @@
 #include <cjson/cJSON.h>
 
 #include "common/err.h"
+#include "supervisor/access.h"
 #include "supervisor/conns.h"
 
 struct event_base;
@@ -29,10 +30,21 @@ struct route {
     void (*handle)(void *arg, struct exchange *x);
 };
 
+/* Who asked an admin endpoint for what, and what was answered. */
+struct admin_call {
+    const char *method, *path, *request_id;
+    const char *peer; /* peer.h */
+    bool by_token;
+    bool is_change; /* not a GET or HEAD */
+    int status;
+};
+
 struct gateway_options {
     int64_t max_body_bytes;
-    bool admin_open; /* admin routes are served */
     struct conns_limits limits;
+    struct access *access;                                      /* borrowed */
+    void (*on_admin)(void *arg, const struct admin_call *call); /* at each answer; or NULL */
+    void *on_admin_arg;
 };
 
 struct gateway *gateway_new(struct event_base *base, const struct gateway_options *options);
@@ -45,8 +57,10 @@ void gateway_add_routes(struct gateway *g, const struct route *routes, size_t n,
  * one of those that were added, with the same arg. */
 void gateway_set_express(struct gateway *g, const struct route *route, void *arg);
 
-/* Begins to accept from a listening socket, which becomes the gateway's. */
-int gateway_accept(struct gateway *g, int fd, struct err *e);
+/* Begins to accept from a listening socket, which becomes the gateway's. At most
+ * two; what comes through DOOR_ADMIN and DOOR_SOCKET has a small number of
+ * connections for itself. */
+int gateway_accept(struct gateway *g, int fd, enum door door, struct err *e);
 
 /* Of connections, from now on. */
 void gateway_set_limits(struct gateway *g, const struct conns_limits *limits);

@@ -7,8 +7,9 @@
 
 struct modelref;
 
-/* Logs what is served and, but under systemd, prints what to try next. canaryctl:
- * as a person here would call it. */
-void hello_print(const struct modelref *stable, const char *address, const char *canaryctl);
+/* Logs what is served and, but under systemd, prints what to try next. admin:
+ * the admin endpoints' own address, or NULL. canaryctl: as a person here would call it. */
+void hello_print(const struct modelref *stable, const char *address, const char *admin,
+                 const char *canaryctl);
 
 #endif

@@ -13,7 +13,9 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 #include "common/fdio.h"
 #include "common/log.h"
@@ -95,6 +97,78 @@ int listen_on(const char *address, struct err *e)
     return fd;
 }
 
+static int connect_to(const struct sockaddr_un *address)
+{
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    int rc = connect(fd, (const struct sockaddr *)address, sizeof *address);
+    int error = errno;
+    fd_close(&fd);
+    errno = error;
+    return rc;
+}
+
+/* A socket that a canaryd before us left is removed; anything else is somebody's. */
+static int clear_path(const struct sockaddr_un *address, struct err *e)
+{
+    const char *path = address->sun_path;
+    struct stat there;
+    if (lstat(path, &there) < 0)
+        return errno == ENOENT ? 0 : err_set_errno(e, "cannot-listen", "%s", path);
+    if (!S_ISSOCK(there.st_mode) || there.st_uid != geteuid())
+        return err_set(e, "cannot-listen", "%s exists and is not a socket of this user's; it stays",
+                       path);
+    if (connect_to(address) == 0 || errno != ECONNREFUSED)
+        return err_set(e, "address-in-use", "somebody listens on %s", path);
+    if (unlink(path) < 0)
+        return err_set_errno(e, "cannot-listen", "%s", path);
+    return 0;
+}
+
+static int check_directory(const char *path, struct err *e)
+{
+    struct stat dir;
+    const char *slash = strrchr(path, '/');
+    char *name = slash == NULL || slash == path ? mem_strdup(slash == NULL ? "." : "/")
+                                                : mem_printf("%.*s", (int)(slash - path), path);
+    int rc = 0;
+    if (stat(name, &dir) < 0)
+        rc = err_set_errno(e, "cannot-listen", "%s", name);
+    else if ((dir.st_mode & S_IWOTH) != 0)
+        rc = err_set(e, "cannot-listen",
+                     "%s: everybody may write to %s; expected the runtime "
+                     "directory or another one of ours",
+                     path, name);
+    free(name);
+    return rc;
+}
+
+int listen_on_path(const char *path, struct err *e)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    if (strlen(path) >= sizeof address.sun_path)
+        return err_set(e, "cannot-listen", "%s: a socket's path has at most %zu bytes", path,
+                       sizeof address.sun_path - 1);
+    memcpy(address.sun_path, path, strlen(path));
+    if (check_directory(path, e) < 0 || clear_path(&address, e) < 0)
+        return -1;
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    mode_t before = umask(0117); /* 0660 from the first moment on */
+    int rc = bind(fd, (const struct sockaddr *)&address, sizeof address);
+    umask(before);
+    if (rc < 0 || listen(fd, BACKLOG) < 0) {
+        err_set_errno(e, "cannot-listen", "%s", path);
+        fd_close(&fd);
+    }
+    return fd;
+}
+
+void listen_remove(const char *address)
+{
+    static const char prefix[] = "unix:";
+    if (strncmp(address, prefix, strlen(prefix)) == 0 && unlink(address + strlen(prefix)) < 0)
+        log_warn("%s: %s", address, strerror(errno));
+}
+
 union any_address {
     struct sockaddr any;
     struct sockaddr_in v4;
@@ -126,6 +200,12 @@ int listen_address(int fd, char text[LISTEN_TEXT_SIZE])
         snprintf(text, LISTEN_TEXT_SIZE, "unix:%.100s", a.local.sun_path);
     }
     return 0;
+}
+
+bool listen_is_unix(int fd)
+{
+    union any_address a;
+    return get_address(fd, &a) == 0 && a.any.sa_family == AF_UNIX;
 }
 
 bool listen_is_local(int fd)

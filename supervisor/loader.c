@@ -10,6 +10,8 @@
 #include <strings.h>
 #include <unistd.h>
 
+#include "common/fdio.h"
+#include "common/log.h"
 #include "common/mem.h"
 #include "supervisor/chores.h"
 #include "supervisor/exporter.h"
@@ -28,6 +30,7 @@ struct load {
     char *exporter_program;
     int64_t max_model_bytes;
     int64_t timeout_ms;
+    bool python_serves;
     char *path;
     char *sha256; /* or NULL */
     void (*done)(void *arg, struct modelref *model, const struct err *why);
@@ -88,16 +91,44 @@ static void open_model(void *arg)
     load->model = modelref_open(load->model_dir, load->path, load->max_model_bytes, &load->why);
 }
 
+/* It is a model, as far as the exporter can tell, but not for canary-worker. */
+static void on_inexpressible(struct load *load, const struct err *why)
+{
+    if (!load->python_serves) {
+        err_set(&load->why, "model-invalid", "%.400s; the setting python_worker is off", why->text);
+        finish(load, &load->why);
+        return;
+    }
+    log_info("%s; so the Python worker serves it", why->text);
+    load->model->runtime = RUNTIME_PYTHON;
+    load->model->served_fd = load->model->fd;
+    finish(load, NULL);
+}
+
+/* To read a pickle is to run it: so not one that anybody may have put there. Asked
+ * at every deployment, as the directory may be mended meanwhile. */
+static int check_dir(struct load *load)
+{
+    if (!dir_is_open_to_all(load->model_dir))
+        return 0;
+    return err_set(&load->why, "unsafe-directory",
+                   "%s: anybody may write to model_dir; .joblib and .pkl models, which are "
+                   "programs, are refused from it",
+                   load->model->name);
+}
+
 static void on_exported(void *arg, int native_fd, const struct err *why)
 {
     struct load *load = arg;
     load->exporter = NULL;
-    if (native_fd < 0) {
+    if (native_fd >= 0) {
+        load->model->served_fd = native_fd;
+        finish(load, NULL);
+    } else if (strcmp(why->code, "model-inexpressible") == 0) {
+        on_inexpressible(load, why);
+    } else {
         finish(load, why);
-        return;
     }
-    load->model->native_fd = native_fd;
-    finish(load, NULL);
 }
 
 static void start_export(struct load *load)
@@ -134,10 +165,13 @@ static void on_opened(void *arg)
     }
     const char *extension = modelref_extension(load->model->name);
     if (strcmp(extension, ".json") == 0) {
-        load->model->native_fd = load->model->fd;
+        load->model->served_fd = load->model->fd;
         finish(load, NULL);
     } else if (strcmp(extension, ".joblib") == 0 || strcmp(extension, ".pkl") == 0) {
-        start_export(load);
+        if (check_dir(load) < 0)
+            finish(load, &load->why);
+        else
+            start_export(load);
     } else {
         err_set(&load->why, "model-invalid",
                 "%s: the extension says what a model is; expected .json, .joblib or .pkl",
@@ -159,6 +193,7 @@ struct load *loader_start(struct loader *l, const struct load_options *options, 
         .exporter_program = mem_strdup(options->exporter_program),
         .max_model_bytes = options->max_model_bytes,
         .timeout_ms = options->timeout_ms,
+        .python_serves = options->python_serves,
         .path = mem_strdup(path),
         .sha256 = sha256 != NULL ? mem_strdup(sha256) : NULL,
         .done = done,

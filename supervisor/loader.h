@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
  * From a path to a model that a worker can be started with: copied and hashed
- * by the helper thread, exported by Python where it must be. REST, SIGHUP and
- * the start all take this road. Nothing that is served changes on it.
+ * by the helper thread, exported by Python where it must be or, where it can't be,
+ * left to the Python worker. REST, SIGHUP and the start all take this road. Nothing that is served
+ * changes on it.
  */
 #ifndef CANARYD_LOADER_H
 #define CANARYD_LOADER_H
@@ -25,6 +26,7 @@ struct load_options {
     const char *exporter_program;
     int64_t max_model_bytes;
     int64_t timeout_ms; /* of an export */
+    bool python_serves; /* what can't be exported; else it is refused */
 };
 
 struct loader *loader_new(struct event_base *base, struct chores *chores);

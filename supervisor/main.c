@@ -3,12 +3,10 @@
  * canaryd: builds the rooms from the bottom up, connects their news, runs the
  * loop and takes everything down again. No other module sees the whole.
  */
-#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -19,11 +17,14 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "proto/board.h"
+#include "supervisor/access.h"
 #include "supervisor/api_admin.h"
 #include "supervisor/api_predict.h"
 #include "supervisor/api_status.h"
+#include "supervisor/audit.h"
 #include "supervisor/chores.h"
 #include "supervisor/cli.h"
+#include "supervisor/doors.h"
 #include "supervisor/fleet.h"
 #include "supervisor/gateway.h"
 #include "supervisor/hello.h"
@@ -54,8 +55,7 @@ struct canaryd {
     struct cli cli;
     struct settings *settings;
     struct places *places;
-    int listen_fd;
-    char address[LISTEN_TEXT_SIZE];
+    struct doors doors;
     struct event_base *base;
     struct turn *turn;
     struct event *signals[N_SIGNALS];
@@ -73,6 +73,8 @@ struct canaryd {
     struct router *router;
     struct judge *judge;
     struct rollout *rollout;
+    struct access *access;
+    struct audit *audit;
     struct gateway *gateway;
     struct api_predict *api_predict;
     struct api_admin *api_admin;
@@ -167,13 +169,13 @@ static void on_serving(void *arg)
 {
     struct canaryd *d = arg;
     struct err e = {0};
-    if (gateway_accept(d->gateway, d->listen_fd, &e) < 0)
+    const char *admin = d->doors.admin_address[0] != '\0' ? d->doors.admin_address : NULL;
+    if (doors_accept(&d->doors, d->gateway, &e) < 0)
         fatal(EX_SOFTWARE, "%s", e.text);
-    d->listen_fd = -1; /* the gateway's now */
-    places_write_address(d->places, d->address);
+    places_write_address(d->places, d->doors.address, admin);
     notify_ready(d->notify, "serving");
     tell_status(d);
-    hello_print(fleet_model(d->fleet, ROLE_STABLE), d->address, d->places->canaryctl);
+    hello_print(fleet_model(d->fleet, ROLE_STABLE), d->doors.address, admin, d->places->canaryctl);
 }
 
 static void start_draining(struct canaryd *d);
@@ -193,15 +195,6 @@ static void on_rollout_changed(void *arg)
     tell_status(arg);
 }
 
-static struct conns_limits limits_of(const struct settings *s)
-{
-    return (struct conns_limits){.header_ms = s->header_timeout_ms,
-                                 .body_ms = s->body_timeout_ms,
-                                 .write_ms = s->write_timeout_ms,
-                                 .idle_ms = s->idle_timeout_ms,
-                                 .max = listen_max_connections(s->max_connections)};
-}
-
 /* --- Signals ----------------------------------------------------------------*/
 
 static void adopt_settings(struct canaryd *d, struct settings *wanted)
@@ -210,7 +203,7 @@ static void adopt_settings(struct canaryd *d, struct settings *wanted)
     settings_log_changes(old, wanted);
     settings_keep_fixed(wanted, old);
     d->settings = wanted;
-    const struct conns_limits limits = limits_of(wanted);
+    const struct conns_limits limits = conns_limits_of(wanted);
     log_set_level((enum log_level)log_level_parse(wanted->log_level));
     fleet_set_settings(d->fleet, wanted);
     router_set_settings(d->router, wanted);
@@ -231,6 +224,9 @@ static void on_hup(evutil_socket_t fd, short what, void *arg)
     notify_reloading(d->notify);
     struct settings *wanted =
         settings_load(d->cli.config, d->cli.overrides, d->cli.n_overrides, &e);
+    if (wanted != NULL &&
+        access_set(d->access, wanted->admin_token_file, wanted->allowed_hosts, &e) < 0)
+        settings_free(&wanted);
     if (wanted == NULL) {
         log_error("reload: %s; nothing changes", e.text);
     } else {
@@ -332,6 +328,8 @@ static void take_down(struct canaryd *d)
 {
     places_remove_address(d->places);
     gateway_free(&d->gateway);
+    access_free(&d->access);
+    audit_free(&d->audit);
     api_status_free(&d->api_status);
     api_admin_free(&d->api_admin);
     api_predict_free(&d->api_predict);
@@ -353,7 +351,7 @@ static void take_down(struct canaryd *d)
     event_free(d->on_drain_look);
     turn_free(&d->turn);
     event_base_free(d->base);
-    fd_close(&d->listen_fd);
+    doors_close(&d->doors);
     settings_free(&d->settings);
     places_free(&d->places);
     cli_free(&d->cli);
@@ -365,33 +363,23 @@ static int exit_status_of(const struct err *e)
 {
     if (strcmp(e->code, "already-running") == 0)
         return EX_ALREADY_RUNNING;
+    if (strcmp(e->code, "bad-setting") == 0 || strcmp(e->code, "bad-token-file") == 0)
+        return EX_CONFIG;
     if (strcmp(e->code, "address-in-use") == 0 || strcmp(e->code, "cannot-listen") == 0)
         return EX_UNAVAILABLE;
     return EX_CANTCREAT;
 }
 
-/* A passed socket wins: under systemd the address is canaryd.socket's. */
-static void take_socket(struct canaryd *d)
-{
-    struct err e = {0};
-    int rc = notify_listen_fd(&d->listen_fd, &e);
-    bool passed = d->listen_fd >= 0;
-    if (rc == 0 && !passed)
-        d->listen_fd = listen_on(d->settings->listen, &e);
-    if (d->listen_fd < 0 || listen_address(d->listen_fd, d->address) < 0)
-        fatal(exit_status_of(&e), "%s", e.text);
-    if (passed && strcmp(d->settings->listen, d->address) != 0)
-        log_warn("listen: %s is not used; the socket that was passed (LISTEN_FDS) has %s",
-                 d->settings->listen, d->address);
-}
-
 static void open_files(struct canaryd *d)
 {
     struct err e = {0};
+    if (places_check(d->places, &e) < 0)
+        fatal(EX_CONFIG, "%s", e.text);
     d->journal = journal_open(d->places->state_dir, d->chores, &e);
     if (d->journal == NULL || places_lock_runtime_dir(d->places, &e) < 0)
         fatal(exit_status_of(&e), "%s", e.text);
-    take_socket(d);
+    if (doors_open(&d->doors, d->settings, d->places->runtime_dir, &e) < 0)
+        fatal(exit_status_of(&e), "%s", e.text);
     d->store = store_new(d->places->state_dir, d->chores);
     if (store_load(d->store, &d->saved, &e) < 0)
         fatal(EX_CONFIG, "%s", e.text);
@@ -425,7 +413,7 @@ static void build_rooms(struct canaryd *d)
     /* The stable model may have to be exported first, with a deadline of its own. */
     notify_starting(d->notify, 2 * d->settings->start_timeout_ms + SLACK_MS);
     d->loader = loader_new(d->base, d->chores);
-    d->fleet = fleet_new(d->base, d->settings, d->places->worker_program, d->board, &fleet_news);
+    d->fleet = fleet_new(d->base, d->settings, &d->places->workers, d->board, &fleet_news);
     d->router = router_new(d->base, d->fleet, d->turn, d->settings, &router_news);
     d->sample_log = sample_log_new(d->base, d->chores);
     d->judge = judge_new(d->settings, d->board, d->sample_log, &judge_news);
@@ -440,20 +428,32 @@ static void build_rooms(struct canaryd *d)
     d->rollout = rollout_new(d->settings, &rooms, d->places->exporter_program, &rollout_news);
 }
 
+static void open_access(struct canaryd *d)
+{
+    struct err e = {0};
+    const struct settings *s = d->settings;
+    d->access = access_new();
+    d->audit = audit_new(d->journal);
+    if (access_set(d->access, s->admin_token_file, s->allowed_hosts, &e) < 0)
+        fatal(exit_status_of(&e), "%s", e.text);
+    if (d->doors.door == DOOR_REMOTE && !access_has_token(d->access))
+        log_warn("%s is not a loopback address: the admin endpoints are closed", d->doors.address);
+}
+
 static void build_apis(struct canaryd *d)
 {
     const struct gateway_options options = {
         .max_body_bytes = d->settings->max_body_bytes,
-        .admin_open = listen_is_local(d->listen_fd),
-        .limits = limits_of(d->settings),
+        .limits = conns_limits_of(d->settings),
+        .access = d->access,
+        .on_admin = audit_call,
+        .on_admin_arg = d->audit,
     };
     const struct api_status_rooms rooms = {.rollout = d->rollout,
                                            .fleet = d->fleet,
                                            .router = d->router,
                                            .journal = d->journal,
                                            .board = d->board};
-    if (!options.admin_open)
-        log_warn("%s is not a loopback address: the admin endpoints are closed", d->address);
     d->gateway = gateway_new(d->base, &options);
     d->api_predict = api_predict_new(d->gateway, d->router);
     d->api_admin = api_admin_new(d->gateway, d->rollout, d->judge, d->fleet);
@@ -475,15 +475,20 @@ static void build(struct canaryd *d)
     open_files(d);
     open_board(d);
     build_rooms(d);
+    open_access(d);
     build_apis(d);
 }
 
 int main(int argc, char **argv)
 {
-    struct canaryd d = {.listen_fd = -1};
+    struct canaryd d = {.exit_status = EX_OK};
     log_init("canaryd", LOG_LEVEL_INFO);
-    d.settings = cli_settings(argc, argv, &d.cli);
+    d.settings = cli_begin(argc, argv, &d.cli);
     log_set_level((enum log_level)log_level_parse(d.settings->log_level));
+    if (dir_is_open_to_all(d.settings->model_dir))
+        log_warn("model_dir: anybody may write to %s; .joblib and .pkl models, which are programs, "
+                 "are refused from it",
+                 d.settings->model_dir);
     build(&d);
     rollout_start(d.rollout, d.saved);
     turn_run(d.turn);

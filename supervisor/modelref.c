@@ -25,6 +25,15 @@
 #define COPY_BYTES     65536
 #define VERSION_DIGITS 12
 
+const char *runtime_name(enum runtime runtime)
+{
+    static const char *const names[N_RUNTIMES] = {
+        [RUNTIME_NATIVE] = "native",
+        [RUNTIME_PYTHON] = "python",
+    };
+    return names[runtime];
+}
+
 /* models/model_v2.json and model_v2.json are the same file: an operator may
  * write the directory's own name in front, as the specification does. */
 static const char *without_dir_name(const char *model_dir, const char *path)
@@ -172,7 +181,7 @@ struct modelref *modelref_open(const char *model_dir, const char *path, int64_t 
     if (file < 0)
         return NULL;
     struct modelref *m = mem_alloc(sizeof *m);
-    *m = (struct modelref){.path = mem_strdup(path), .fd = -1, .native_fd = -1, .n_references = 1};
+    *m = (struct modelref){.path = mem_strdup(path), .fd = -1, .served_fd = -1, .n_references = 1};
     int rc = check_file(file, path, max_bytes, &size, e);
     if (rc == 0)
         rc = copy_to_memfd(file, size, m, e);
@@ -206,8 +215,8 @@ void modelref_free(struct modelref **handle)
     *handle = NULL;
     if (m == NULL || --m->n_references > 0)
         return;
-    if (m->native_fd != m->fd)
-        fd_close(&m->native_fd);
+    if (m->served_fd != m->fd)
+        fd_close(&m->served_fd);
     fd_close(&m->fd);
     free(m->path);
     free(m->name);

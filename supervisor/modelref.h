@@ -15,13 +15,23 @@
 
 #define SHA256_TEXT_SIZE 65
 
+/* Which worker serves a model. */
+enum runtime {
+    RUNTIME_NATIVE, /* canary-worker, from the native format */
+    RUNTIME_PYTHON, /* canary-worker-python, from the file as it is */
+    N_RUNTIMES
+};
+
+const char *runtime_name(enum runtime runtime); /* "native", "python" */
+
 struct modelref {
     char *path;                    /* as the operator gave it */
     char *name;                    /* its last part: "model_v2.joblib" */
     char *version;                 /* name without extension, @, 12 digits of sha256 */
     char sha256[SHA256_TEXT_SIZE]; /* of the file's bytes, lower-case hex */
     int fd;                        /* sealed memfd with the file's bytes */
-    int native_fd;                 /* sealed memfd in the native format; fd itself for .json */
+    enum runtime runtime;
+    int served_fd; /* sealed memfd that its workers read: an export, or fd itself */
     int n_references;
 };
 

@@ -37,14 +37,20 @@ static char *choose_worker(const char *setting, const char *dir)
     return setting[0] != '\0' ? mem_strdup(setting) : mem_printf("%s/canary-worker", dir);
 }
 
-/* The exporter is no program of the machine's kind: it stands in
- * ../share/canaryd or, in a build tree, in models/. */
-static char *choose_exporter(const char *setting, const char *dir)
+/* Scripts are no programs of the machine's kind: in a build tree they stand beside
+ * their sources. In the end the path of the last place, whether it is there or not. */
+#define N_SCRIPT_PLACES 3
+static const char *const exporter_places[N_SCRIPT_PLACES] = {
+    "../models/export.py", "../../models/export.py", "../share/canaryd/export.py"};
+static const char *const python_worker_places[N_SCRIPT_PLACES] = {
+    "../worker/python/canary_worker.py", "../../worker/python/canary_worker.py",
+    "canary-worker-python"};
+
+static char *choose_script(const char *setting, const char *dir,
+                           const char *const places[N_SCRIPT_PLACES])
 {
-    static const char *const places[] = {"../models/export.py", "../../models/export.py",
-                                         "../share/canaryd/export.py"};
     char *path = mem_strdup(setting);
-    for (size_t i = 0; setting[0] == '\0' && i < sizeof places / sizeof places[0]; i++) {
+    for (size_t i = 0; setting[0] == '\0' && i < N_SCRIPT_PLACES; i++) {
         free(path);
         path = mem_printf("%s/%s", dir, places[i]);
         if (access(path, R_OK) == 0)
@@ -75,13 +81,14 @@ struct places *places_find(const struct settings *settings, struct err *e)
     *p = (struct places){
         .state_dir = choose_dir(settings->state_dir, "STATE_DIRECTORY", "var/state"),
         .runtime_dir = choose_dir(settings->runtime_dir, "RUNTIME_DIRECTORY", "var/run"),
-        .worker_program = choose_worker(settings->worker_program, dir),
-        .exporter_program = choose_exporter(settings->exporter_program, dir),
+        .workers.native = choose_worker(settings->worker_program, dir),
+        .workers.python = choose_script(settings->python_worker_program, dir, python_worker_places),
+        .exporter_program = choose_script(settings->exporter_program, dir, exporter_places),
         .canaryctl = choose_canaryctl(dir),
         .runtime_fd = -1,
     };
-    if (access(p->worker_program, X_OK) < 0) {
-        err_set_errno(e, "no-worker", "worker_program: %s", p->worker_program);
+    if (access(p->workers.native, X_OK) < 0) {
+        err_set_errno(e, "no-worker", "worker_program: %s", p->workers.native);
         places_free(&p);
     }
     return p;
@@ -93,12 +100,25 @@ void places_free(struct places **p)
         return;
     free((*p)->state_dir);
     free((*p)->runtime_dir);
-    free((*p)->worker_program);
+    free((*p)->workers.native);
+    free((*p)->workers.python);
     free((*p)->exporter_program);
     free((*p)->canaryctl);
     fd_close(&(*p)->runtime_fd);
     free(*p);
     *p = NULL;
+}
+
+int places_check(const struct places *p, struct err *e)
+{
+    const char *const dirs[] = {p->state_dir, p->runtime_dir};
+    for (size_t i = 0; i < sizeof dirs / sizeof dirs[0]; i++)
+        if (dir_is_open_to_all(dirs[i]))
+            return err_set(e, "unsafe-directory",
+                           "%s: anybody may write to it; expected a directory of canaryd's own, "
+                           "mode 0750 or less",
+                           dirs[i]);
+    return 0;
 }
 
 int places_lock_runtime_dir(struct places *p, struct err *e)
@@ -116,12 +136,12 @@ int places_lock_runtime_dir(struct places *p, struct err *e)
                : err_set_errno(e, "cannot-create", "lock on %s", p->runtime_dir);
 }
 
-void places_write_address(const struct places *p, const char *address)
+static void write_line(const struct places *p, const char *name, const char *line)
 {
-    char *path = mem_printf("%s/listen", p->runtime_dir);
+    char *path = mem_printf("%s/%s", p->runtime_dir, name);
     char *fresh = mem_printf("%s.new", path);
     FILE *f = fopen(fresh, "we");
-    bool written = f != NULL && fprintf(f, "%s\n", address) > 0;
+    bool written = f != NULL && fprintf(f, "%s\n", line) > 0;
     if (f != NULL && fclose(f) != 0)
         written = false;
     if (!written || rename(fresh, path) < 0)
@@ -130,9 +150,22 @@ void places_write_address(const struct places *p, const char *address)
     free(path);
 }
 
-void places_remove_address(const struct places *p)
+static void remove_file(const struct places *p, const char *name)
 {
-    char *path = mem_printf("%s/listen", p->runtime_dir);
+    char *path = mem_printf("%s/%s", p->runtime_dir, name);
     unlink(path);
     free(path);
+}
+
+void places_write_address(const struct places *p, const char *address, const char *admin)
+{
+    if (admin != NULL) /* the first, so that who waits for the other finds both */
+        write_line(p, "admin_listen", admin);
+    write_line(p, "listen", address);
+}
+
+void places_remove_address(const struct places *p)
+{
+    remove_file(p, "listen");
+    remove_file(p, "admin_listen");
 }

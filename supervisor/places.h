@@ -10,10 +10,16 @@
 
 struct settings;
 
+/* Paths of what serves models. */
+struct worker_programs {
+    char *native; /* canary-worker */
+    char *python; /* canary-worker-python; may not exist */
+};
+
 struct places {
-    char *state_dir;        /* journal */
-    char *runtime_dir;      /* board, address */
-    char *worker_program;   /* canary-worker */
+    char *state_dir;   /* journal */
+    char *runtime_dir; /* board, address */
+    struct worker_programs workers;
     char *exporter_program; /* export.py; may not exist */
     char *canaryctl;        /* as a person here would call it */
     int runtime_fd;         /* runtime_dir, locked; -1: not yet */
@@ -24,12 +30,17 @@ struct places {
 struct places *places_find(const struct settings *settings, struct err *e);
 void places_free(struct places **p);
 
+/* Before anything is written: 0, or -1 with err "unsafe-directory" when anybody may
+ * write to state_dir or runtime_dir. Who can write there chooses what is served. */
+int places_check(const struct places *p, struct err *e);
+
 /* Creates runtime_dir and takes it for this process. 0, or -1 with err
  * "cannot-create", or "already-running" when another canaryd has it. */
 int places_lock_runtime_dir(struct places *p, struct err *e);
 
-/* Writes runtime_dir/listen, for whoever started us on port 0. */
-void places_write_address(const struct places *p, const char *address);
+/* Writes runtime_dir/listen, and admin_listen when admin is not NULL, for whoever started us on
+ * port 0. */
+void places_write_address(const struct places *p, const char *address, const char *admin);
 void places_remove_address(const struct places *p);
 
 #endif

@@ -61,6 +61,7 @@ static const struct problem table[] = {
     {"unknown-key",            422, "Unknown key"},
     {"model-invalid",          422, "Not a model that can be served"},
     {"sha256-mismatch",        422, "Checksum does not match"},
+    {"unsafe-directory",       422, "Anybody may write there"},
     {"python-missing",         422, "Python is not installed"},
     /* workers and load */
     {"model-fault",            502, "The model cannot answer"},

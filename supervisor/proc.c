@@ -238,9 +238,13 @@ static int start_with_output(struct proc *p, int output_fd, struct err *e)
     int ends[2];
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
         return err_set_errno(e, "spawn-failed", "socketpair");
-    const char *const argv[] = {p->options.program, p->model->name, NULL};
-    struct spawn_request request = {
-        .argv = argv, .fds = {ends[1], p->model->native_fd}, .n_fds = 2, .output_fd = output_fd};
+    const char *const by_itself[] = {p->options.program, p->model->name, NULL};
+    const char *const by_python[] = {p->options.python,  "-I",           "-B",
+                                     p->options.program, p->model->name, NULL};
+    struct spawn_request request = {.argv = p->options.python != NULL ? by_python : by_itself,
+                                    .fds = {ends[1], p->model->served_fd},
+                                    .n_fds = 2,
+                                    .output_fd = output_fd};
     int rc = spawn(&request, &p->child, e);
     fd_close(&ends[1]);
     if (rc < 0) {

@@ -68,7 +68,8 @@ struct proc_options {
     struct event_base *base;
     const struct lines *lines;
     struct board *board; /* where samples are written; may be NULL */
-    const char *program; /* path of canary-worker */
+    const char *program; /* path of the worker */
+    const char *python;  /* that runs it, or NULL: it runs by itself */
     const char *role;    /* "stable", "canary": a label for logs and the board */
     int64_t start_timeout_ms;
     int64_t hang_ms;
@@ -76,7 +77,7 @@ struct proc_options {
 };
 
 /* Forks and execs a worker for the model and keeps a reference to it. NULL with
- * err when not even that was possible. role and program are copied. */
+ * err when not even that was possible. The texts are copied or not kept. */
 struct proc *proc_start(const struct proc_options *options, struct modelref *model,
                         const struct proc_listener *listener, struct err *e);
 

@@ -6,6 +6,7 @@
  */
 #include <assert.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "common/log.h"
 #include "supervisor/fleet.h"
@@ -92,6 +93,7 @@ struct load_options rollout_load_options(const struct rollout *r)
         .exporter_program = r->exporter_program,
         .max_model_bytes = r->settings->max_model_bytes,
         .timeout_ms = r->settings->start_timeout_ms,
+        .python_serves = strcmp(r->settings->python_worker, "auto") == 0,
     };
 }
 

@@ -14,7 +14,9 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "supervisor/modelref.h"
+#include "supervisor/places.h"
 #include "supervisor/proc.h"
+#include "supervisor/python.h"
 #include "supervisor/settings.h"
 
 #define HEALTHY_LIFE_NS   (1 * NS_PER_SEC) /* after so long a death is an accident, not a loop */
@@ -110,16 +112,29 @@ static void on_ready(void *arg, struct proc *p)
 
 static void on_dead(void *arg, struct proc *p, const struct obituary *o);
 
+/* Says in o by what the model is served. 0, or -1 with err "python-missing". */
+static int choose_program(const struct seat *s, struct proc_options *o, struct err *e)
+{
+    const struct seat_means *m = s->means;
+    o->program = m->programs->native;
+    if (s->model->runtime == RUNTIME_NATIVE)
+        return 0;
+    o->program = m->programs->python;
+    o->python = m->settings->python;
+    const struct python_job job = {
+        .what = "serving it", .program = o->program, .setting = "python_worker_program"};
+    return python_check(o->python, &job, s->model->name, e);
+}
+
 static void on_start(evutil_socket_t fd, short what, void *arg)
 {
     struct seat *s = arg;
     const struct seat_means *m = s->means;
     struct err e = {0};
-    const struct proc_options options = {
+    struct proc_options options = {
         .base = m->base,
         .lines = m->lines,
         .board = m->board,
-        .program = m->worker_program,
         .role = s->role,
         .start_timeout_ms = m->settings->start_timeout_ms,
         .hang_ms = m->settings->hang_ms,
@@ -127,7 +142,8 @@ static void on_start(evutil_socket_t fd, short what, void *arg)
     };
     const struct proc_listener up = {.ready = on_ready, .dead = on_dead, .arg = s};
     (void)fd, (void)what;
-    s->proc = proc_start(&options, s->model, &up, &e);
+    if (choose_program(s, &options, &e) == 0)
+        s->proc = proc_start(&options, s->model, &up, &e);
     if (s->proc != NULL)
         return;
     log_error("%s: %s", s->role, e.text);

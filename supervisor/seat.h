@@ -16,13 +16,14 @@ struct modelref;
 struct proc;
 struct seat;
 struct settings;
+struct worker_programs;
 
 /* What every seat works with; borrowed, and settings may be replaced. */
 struct seat_means {
     struct event_base *base;
     const struct lines *lines;
     const struct settings *settings;
-    const char *worker_program;
+    const struct worker_programs *programs;
     struct board *board;
 };
 

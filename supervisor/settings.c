@@ -9,6 +9,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/fdio.h"
@@ -177,14 +178,27 @@ static int apply_object(struct settings *s, const cJSON *root, struct err *e)
     return 0;
 }
 
+/* Whoever can write the settings can name the programs that are run. */
+static int check_writers(int fd, const char *file, struct err *e)
+{
+    struct stat st;
+    if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || (st.st_mode & S_IWOTH) == 0)
+        return 0;
+    return err_set(e, "bad-setting",
+                   "%s: everybody may write to it (mode %04o); expected 0644 or less", file,
+                   st.st_mode & 07777U);
+}
+
 static int apply_file(struct settings *s, const char *file, struct err *e)
 {
-    char *text;
-    size_t n;
+    char *text = NULL;
+    size_t n = 0;
     int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
         return err_set_errno(e, "file-unreadable", "%s", file);
-    int rc = fd_read_file(fd, file, MAX_FILE_BYTES, &text, &n, e);
+    int rc = check_writers(fd, file, e);
+    if (rc == 0)
+        rc = fd_read_file(fd, file, MAX_FILE_BYTES, &text, &n, e);
     fd_close(&fd);
     if (rc < 0)
         return -1;

@@ -19,6 +19,9 @@
 
 struct settings {
     char *listen;
+    char *admin_listen;
+    char *admin_token_file;
+    char *allowed_hosts;
     char *model_dir;
     char *stable_model;
     char *canary_model;
@@ -58,7 +61,9 @@ struct settings {
     int64_t idle_timeout_ms;
     int64_t max_model_bytes;
     char *python;
+    char *python_worker;
     char *worker_program;
+    char *python_worker_program;
     char *exporter_program;
     char *state_dir;
     char *runtime_dir;

@@ -42,12 +42,43 @@ static bool is_address(const char *text)
     return *end == '\0' && port <= 65535;
 }
 
+/* A port on loopback: whether the address is one shows when it is bound. */
+static bool is_admin_address(const char *text)
+{
+    static const char socket[] = "unix:";
+    if (strncmp(text, socket, strlen(socket)) == 0)
+        return text[strlen(socket)] != '\0';
+    return text[0] == '\0' || is_address(text);
+}
+
+#define HOST_BYTES                                                                                 \
+    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_" /* of a name or address */
+
+static bool is_host_list(const char *text)
+{
+    size_t n = strlen(text);
+    return n == 0 || (strspn(text, HOST_BYTES ",") == n && text[0] != ',' && text[n - 1] != ',' &&
+                      strstr(text, ",,") == NULL);
+}
+
+static bool is_auto_or_off(const char *text)
+{
+    return strcmp(text, "auto") == 0 || strcmp(text, "off") == 0;
+}
+
 #define AT(field) .name = #field, .offset = offsetof(struct settings, field)
 #define HOUR_MS   3600000
 /* clang-format off */
 const struct setting settings_table[] = {
     {AT(listen), TYPE_TEXT, .scope = SCOPE_NEXT_START, .text_ok = is_address, .expected = "ADDRESS:PORT",
      .initial = "127.0.0.1:8000", .help = "where HTTP is served; port 0 takes a free one"},
+    {AT(admin_listen), TYPE_TEXT, .scope = SCOPE_NEXT_START, .text_ok = is_admin_address,
+     .expected = "a loopback ADDRESS:PORT, unix:PATH (beneath runtime_dir), or empty", .initial = "",
+     .help = "a listener of their own for the admin endpoints; they are nowhere else then"},
+    {AT(admin_token_file), TYPE_TEXT,
+     .initial = "", .help = "file of mode 0600 with the admin token (32 characters or more)"},
+    {AT(allowed_hosts), TYPE_TEXT, .text_ok = is_host_list, .expected = "names with commas between",
+     .initial = "", .help = "names besides loopback's by which admin endpoints are asked (Host)"},
     {AT(model_dir), TYPE_TEXT, .scope = SCOPE_NEXT_START, .text_ok = is_not_empty, .expected = "a directory",
      .initial = "models", .help = "the only directory that models are read from"},
     {AT(stable_model), TYPE_TEXT, .scope = SCOPE_NEXT_START, .text_ok = is_not_empty, .expected = "a model's path",
@@ -125,9 +156,14 @@ const struct setting settings_table[] = {
     {AT(max_model_bytes), TYPE_WHOLE, 1, 1024.0 * 1024 * 1024,
      .initial = "268435456", .unit = "bytes", .help = "of a model file"},
     {AT(python), TYPE_TEXT, .initial = "/usr/bin/python3",
-     .help = "runs the exporter of .joblib models; empty: they are refused"},
+     .help = "runs the exporter of .joblib models, and serves some; empty: they are refused"},
+    {AT(python_worker), TYPE_TEXT, .scope = SCOPE_NEXT_DEPLOYMENT, .text_ok = is_auto_or_off,
+     .expected = "auto or off", .initial = "auto",
+     .help = "auto: .joblib models that cannot be exported are served by Python; off: they are refused"},
     {AT(worker_program), TYPE_TEXT, .scope = SCOPE_NEXT_START, .initial = "",
      .help = "path of canary-worker; empty: beside canaryd"},
+    {AT(python_worker_program), TYPE_TEXT, .scope = SCOPE_NEXT_START, .initial = "",
+     .help = "path of canary-worker-python; empty: where it was built or installed"},
     {AT(exporter_program), TYPE_TEXT, .scope = SCOPE_NEXT_START, .initial = "",
      .help = "path of export.py; empty: where it was built or installed"},
     {AT(state_dir), TYPE_TEXT, .scope = SCOPE_NEXT_START, .initial = "",

@@ -25,7 +25,9 @@ static cJSON *model_to_json(const struct saved_model *m)
     cJSON *object = cJSON_CreateObject();
     cJSON_AddStringToObject(object, "path", m->path);
     cJSON_AddStringToObject(object, "sha256", m->sha256);
-    cJSON_AddStringToObject(object, "native_sha256", m->native_sha256);
+    cJSON_AddStringToObject(object, "native_sha256", m->served_sha256);
+    if (m->runtime != RUNTIME_NATIVE) /* so that an older canaryd can read all the others */
+        cJSON_AddStringToObject(object, "runtime", runtime_name(m->runtime));
     return object;
 }
 
@@ -99,13 +101,26 @@ static bool read_text_or_null(const cJSON *item, char **out)
     return cJSON_IsNull(item) || read_text(item, out);
 }
 
+/* Not said: native. */
+static bool read_runtime(const cJSON *item, enum runtime *out)
+{
+    for (int r = 0; r < N_RUNTIMES && cJSON_IsString(item); r++) {
+        *out = (enum runtime)r;
+        if (strcmp(item->valuestring, runtime_name(*out)) == 0)
+            return true;
+    }
+    *out = RUNTIME_NATIVE;
+    return item == NULL;
+}
+
 static bool read_model(const cJSON *item, struct saved_model *m)
 {
     if (cJSON_IsNull(item))
         return true;
     return read_text(jsonx_member(item, "path"), &m->path) &&
            read_sha256(jsonx_member(item, "sha256"), m->sha256) &&
-           read_sha256(jsonx_member(item, "native_sha256"), m->native_sha256);
+           read_sha256(jsonx_member(item, "native_sha256"), m->served_sha256) &&
+           read_runtime(jsonx_member(item, "runtime"), &m->runtime);
 }
 
 static bool read_bool(const cJSON *item, bool *out)

@@ -21,7 +21,8 @@
 struct saved_model {
     char *path;                           /* as the operator gave it */
     char sha256[SHA256_TEXT_SIZE];        /* of the file that was deployed */
-    char native_sha256[SHA256_TEXT_SIZE]; /* of the native document that was served */
+    char served_sha256[SHA256_TEXT_SIZE]; /* of what its workers read */
+    enum runtime runtime;                 /* of these */
 };
 
 struct saved_state {

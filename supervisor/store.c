@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * See store.h. A model is stored once, under the hash of its native document.
+ * See store.h. A model is stored once, under the hash of what its workers read.
  */
 #include "supervisor/store.h"
 
@@ -117,20 +117,32 @@ int store_load(struct store *s, struct saved_state **state, struct err *e)
     return rc;
 }
 
+#define NAME_SIZE (SHA256_TEXT_SIZE + 8)
+
+static void name_file(const struct saved_model *saved, char name[NAME_SIZE])
+{
+    static const char *const extensions[N_RUNTIMES] = {
+        [RUNTIME_NATIVE] = ".json",
+        [RUNTIME_PYTHON] = ".joblib",
+    };
+    snprintf(name, NAME_SIZE, "%s%s", saved->served_sha256, extensions[saved->runtime]);
+}
+
 struct modelref *store_open_model(struct store *s, const struct saved_model *saved, struct err *e)
 {
-    char name[SHA256_TEXT_SIZE + 8];
-    snprintf(name, sizeof name, "%s.json", saved->native_sha256);
+    char name[NAME_SIZE];
+    name_file(saved, name);
     struct modelref *m = modelref_open(s->models, name, (int64_t)MAX_MODEL_BYTES, e);
     if (m == NULL)
         return NULL;
-    if (strcmp(m->sha256, saved->native_sha256) != 0) {
+    if (strcmp(m->sha256, saved->served_sha256) != 0) {
         err_set(e, "model-invalid", "%s/%s: its bytes are not those that were saved", s->models,
                 name);
         modelref_free(&m);
         return NULL;
     }
-    m->native_fd = m->fd;
+    m->served_fd = m->fd;
+    m->runtime = saved->runtime;
     modelref_rename(m, saved->path, saved->sha256);
     return m;
 }
@@ -181,15 +193,16 @@ static bool is_stored(const char *dir, const char *name, size_t size)
 static int store_model(const struct store *s, const struct modelref *m, struct saved_model *saved,
                        struct err *e)
 {
-    char name[SHA256_TEXT_SIZE + 8];
+    char name[NAME_SIZE];
     char *bytes;
     size_t n;
     if (m == NULL)
         return 0;
-    if (fd_read_file(m->native_fd, m->name, MAX_MODEL_BYTES, &bytes, &n, e) < 0)
+    if (fd_read_file(m->served_fd, m->name, MAX_MODEL_BYTES, &bytes, &n, e) < 0)
         return -1;
-    SHA256Data((const uint8_t *)bytes, n, saved->native_sha256);
-    snprintf(name, sizeof name, "%s.json", saved->native_sha256);
+    SHA256Data((const uint8_t *)bytes, n, saved->served_sha256);
+    saved->runtime = m->runtime;
+    name_file(saved, name);
     int rc = 0;
     if (!is_stored(s->models, name, n) && write_file(s->models, name, bytes, n) < 0)
         rc = err_set_errno(e, "state-not-saved", "%s/%s", s->models, name);
@@ -202,7 +215,7 @@ static bool is_named(const char *name, const struct saved_state *s)
     const struct saved_model *models[] = {&s->stable, &s->canary};
     for (size_t i = 0; i < 2; i++)
         if (models[i]->path != NULL &&
-            strncmp(name, models[i]->native_sha256, SHA256_TEXT_SIZE - 1) == 0)
+            strncmp(name, models[i]->served_sha256, SHA256_TEXT_SIZE - 1) == 0)
             return true;
     return false;
 }

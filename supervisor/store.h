@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
  * The state on disk: state_dir/state.json and, in state_dir/models, the models it
- * names, as they were served: the next start needs neither the operator's files
- * nor Python. Written to a temporary file, fsynced and renamed, so what is there
- * is always whole: the old or the new.
+ * names, as they were served: the next start does not need the operator's files,
+ * and Python only for what Python serves. Written to a temporary file, fsynced and renamed, so what
+ * is there is always whole: the old or the new.
  */
 #ifndef CANARYD_STORE_H
 #define CANARYD_STORE_H

@@ -17,11 +17,11 @@ allowed_of() { # folder -> the folders it may include
 
 # The supervisor's rooms, bottom to top; a room may include those of lines above its own.
 rooms="
-chores features gate line listen modelref notify plain_request problems quarantine settings spawn turn words
-conns
+chores features gate line listen modelref notify peer plain_request problems python quarantine settings spawn token turn words
+access conns
 port
 channel cli exporter gateway hello journal places sample_log state
-judge loader proc store
+audit doors judge loader proc store
 seat
 fleet
 router

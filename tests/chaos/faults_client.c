@@ -128,7 +128,7 @@ static void dawdle_a_while(struct world *w, uint32_t how)
 
 /* --- Those who talk nonsense ------------------------------------------------*/
 
-#define HEAD "POST /predict HTTP/1.1\r\nHost: h\r\n"
+#define HEAD "POST /predict HTTP/1.1\r\nHost: localhost\r\n"
 
 static const char *const nonsense[] = {
     "\x16\x03\x01\x02\x01 hello, this is TLS\r\n\r\n",
@@ -142,10 +142,10 @@ static const char *const nonsense[] = {
     HEAD "Transfer-Encoding: chunked\r\n\r\nzz\r\n",
     HEAD "Content-Length: 99999999\r\n\r\n{",
     "POST /predict HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}",
-    "DELETE /predict HTTP/1.1\r\nHost: h\r\n\r\n",
-    "GET /nowhere HTTP/1.1\r\nHost: h\r\n\r\n",
-    "POST /admin/explode HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n",
-    "POST /admin/deploy-canary HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\n[]",
+    "DELETE /predict HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "GET /nowhere HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "POST /admin/explode HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n",
+    "POST /admin/deploy-canary HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n[]",
 };
 
 static void talk_nonsense(struct world *w, uint32_t how)

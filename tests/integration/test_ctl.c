@@ -113,6 +113,8 @@ static const struct {
     {"deploy model_v2.json", 0, ""},
     {"promote", 0, "model_v2.json"},
     {"status", 0, "model_v2.json"},
+    {"power --effect-ms 10 --sd-ms 15", 0, "79.7 %"},
+    {"replay /dev/null", 65, "the file is empty"},
     {"--version", 0, CANARYD_VERSION},
     {"--help", 0, "deploy"},
 };

@@ -105,6 +105,30 @@ static void test_worker_stopped(void **state)
     end_clean(s, &t);
 }
 
+/* With the settings as they come: the half of a request's time is stable's, and
+ * the rest is enough for the canary. What that answers for stable is counted, and
+ * no sample of its. */
+static void test_stable_stopped_beside_a_canary(void **state)
+{
+    (void)state;
+    struct server *s = server_start(by_hand);
+    deploy(s);
+    pid_t stable = status_pid(s, "stable");
+    assert_int_equal(kill(stable, SIGSTOP), 0);
+    for (int i = 0; i < 2; i++) /* one of ten is drawn for the canary */
+        answer_header(server_predict(s), "X-Canary-Arm", "canary");
+    const struct http_answer *a = status_get(s);
+    int n_fallbacks = (int)answer_number(a, "requests.fallbacks");
+    assert_in_range(n_fallbacks, 1, 2);
+    assert_int_equal((int)answer_number(a, "requests.retried"), n_fallbacks);
+    assert_int_equal((int)answer_number(a, "requests.failed"), 0);
+    a = server_get(s, "/admin/check-canary-health");
+    assert_int_equal((int)answer_number(a, "canary_sample_count"), 2 - n_fallbacks);
+    status_wait_pid(s, "stable", stable); /* killed after hang_ms */
+    server_predict(s);
+    server_stop(s);
+}
+
 static void test_crash_loop_rolls_back(void **state)
 {
     (void)state;
@@ -345,6 +369,7 @@ int main(void)
         FAULT_TEST(test_stable_killed),
         FAULT_TEST(test_stable_killed_beside_a_canary),
         FAULT_TEST(test_worker_stopped),
+        FAULT_TEST(test_stable_stopped_beside_a_canary),
         FAULT_TEST(test_crash_loop_rolls_back),
         FAULT_TEST(test_promotion_under_traffic),
         FAULT_TEST(test_sigterm_under_traffic),

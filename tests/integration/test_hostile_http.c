@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Bytes that no decent client sends: tests/data/raw_requests.json, each case on
- * a connection of its own. A case has "raw" (with \xNN for bytes that are no
- * text), the statuses that each of its "answers" may have ("close": none came),
- * and perhaps what happens "then" to the connection. That a hidden request was
- * not run shows in the count: what we ask last is answered right after.
+ * Bytes that no decent client sends, from a catalogue of hostile inputs:
+ * tests/data/raw_requests.json (framing and meaning of HTTP) and raw_bodies.json
+ * (JSON), each case on a connection of its own. A case has "raw" (with \xNN for
+ * bytes that are no text), the statuses that each of its "answers" may have
+ * ("close": none came), perhaps their "code", and what happens "then" to the
+ * connection. That a hidden request was not run shows in the count: what we ask
+ * last is answered right after.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -23,28 +25,37 @@
 #include "tests/support/workdir.h"
 
 #define CASES   "tests/data/raw_requests.json"
+#define BODIES  "tests/data/raw_bodies.json"
+#define ODD     "X-Odd: 1\r\n" /* a field that keeps a request off the express lane */
 #define SLOW_MS 25000
 #define LAST    "GET /livez HTTP/1.1\r\nHost: x\r\nX-Request-ID: last\r\n\r\n"
 
-static cJSON *cases;
+static cJSON *cases, *bodies;
+
+static cJSON *read_data(const char *path)
+{
+    struct err e = {0};
+    char *text = workdir_read(path);
+    cJSON *data = text != NULL ? jsonx_parse(text, strlen(text), &e) : NULL;
+    if (data == NULL)
+        print_error("%s: %s\n", path, text != NULL ? e.text : "missing");
+    free(text);
+    return data;
+}
 
 static int read_cases(void **state)
 {
     (void)state;
-    struct err e = {0};
-    char *text = workdir_read(CASES);
-    if (text != NULL)
-        cases = jsonx_parse(text, strlen(text), &e);
-    if (cases == NULL)
-        print_error("%s: %s\n", CASES, text != NULL ? e.text : "missing");
-    free(text);
-    return cases != NULL ? 0 : -1;
+    cases = read_data(CASES);
+    bodies = read_data(BODIES);
+    return cases != NULL && bodies != NULL ? 0 : -1;
 }
 
 static int free_cases(void **state)
 {
     (void)state;
     cJSON_Delete(cases);
+    cJSON_Delete(bodies);
     return 0;
 }
 
@@ -120,6 +131,12 @@ static const char *fate_of(struct http *h, bool closes, const cJSON *one)
     return rc == 1 ? "open" : "closed";
 }
 
+static bool has_code(const struct http_answer *a, const char *code)
+{
+    const char *its = cJSON_GetStringValue(jsonx_member(a->json, "code"));
+    return *code == '\0' || (its != NULL && strcmp(its, code) == 0);
+}
+
 /* Reads the answers that the case foresees and checks each; false when the
  * connection ended among them or they went wrong. */
 static bool expect_answers(struct http *h, const cJSON *one, bool *closes)
@@ -137,6 +154,8 @@ static bool expect_answers(struct http *h, const cJSON *one, bool *closes)
             complain(one, e.text, NULL);
         else if (!is_allowed(allowed, a.status))
             complain(one, rc == 1 ? "" : "closed without an answer", &a);
+        else if (!has_code(&a, text_of(one, "code")))
+            complain(one, "another code: ", &a);
         *closes = a.closes;
         go_on = rc == 1;
         http_answer_clear(&a);
@@ -153,13 +172,27 @@ static struct http *open_to(struct server *s)
     return h;
 }
 
-static void replay(struct server *s, const cJSON *one)
+/* Puts a field behind the request line. */
+static void add_field(char **bytes, size_t *n, const char *field)
+{
+    const char *line_end = memmem(*bytes, *n, "\r\n", 2);
+    size_t at = (size_t)(line_end - *bytes) + 2, m = strlen(field);
+    *bytes = mem_resize(*bytes, *n + m, 1);
+    memmove(*bytes + at + m, *bytes + at, *n - at);
+    memcpy(*bytes + at, field, m);
+    *n += m;
+}
+
+/* field: one more, or NULL. */
+static void replay(struct server *s, const cJSON *one, const char *field)
 {
     size_t n = 0;
     bool closes = false;
     const char *then = text_of(one, "then");
     struct http *h = open_to(s);
     char *bytes = bytes_of(one, &n);
+    if (field != NULL)
+        add_field(&bytes, &n, field);
     http_send(h, bytes, n, NULL);
     free(bytes);
     const char *fate = expect_answers(h, one, &closes) ? fate_of(h, closes, one) : "closed";
@@ -184,11 +217,30 @@ static void test_replay(void **state)
             print_message("SKIP %s: known gap: %s\n", text_of(one, "name"), text_of(one, "note"));
         if (is_marked(one, "known_gap") || is_marked(one, "slow"))
             continue;
-        replay(s, one);
+        replay(s, one, NULL);
         n++;
     }
     print_message("%d cases\n", n);
     assert_true(n > 40);
+    assert_int_equal(n_complaints, 0);
+    server_stop(s);
+}
+
+/* Each by both roads: the express lane's, and evhttp's. */
+static void test_bodies(void **state)
+{
+    (void)state;
+    struct server *s = server_start(NULL);
+    int n = 0;
+    n_complaints = 0;
+    const cJSON *one;
+    cJSON_ArrayForEach(one, bodies) {
+        replay(s, one, NULL);
+        replay(s, one, ODD);
+        n++;
+    }
+    print_message("%d cases\n", n);
+    assert_true(n > 30);
     assert_int_equal(n_complaints, 0);
     server_stop(s);
 }
@@ -274,6 +326,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         SERVER_TEST(test_replay),
+        SERVER_TEST(test_bodies),
         SERVER_TEST(test_long_heads),
         SERVER_TEST(test_silent_connections),
     };

@@ -244,29 +244,6 @@ static void test_handmade_models(void **state)
     server_stop(s);
 }
 
-/* The exporter has no rule for this estimator. The .json beside it is somebody
- * else's model and must not be served in its place. */
-static void test_unsupported_estimator(void **state)
-{
-    (void)state;
-    SKIP_WITHOUT_SKLEARN();
-    static const char script[] =
-        "import sys, joblib, numpy\n"
-        "from sklearn.neighbors import KNeighborsClassifier\n"
-        "x = numpy.arange(50.).reshape(10, 5)\n"
-        "joblib.dump(KNeighborsClassifier(3).fit(x, numpy.arange(10) % 2), sys.argv[1])\n";
-    struct server *s = server_start(NULL);
-    struct picture before = picture_of(s);
-    workdir_copy(server_path(s, "models/model_v2.json"), s->dir, "models/near.json");
-    assert_int_equal(python_run(script, server_path(s, "models/near.joblib")), 0);
-    const char *detail =
-        answer_is_problem(deploy(s, "{\"model_path\":\"near.joblib\"}"), 422, NULL);
-    if (strstr(detail, "KNeighborsClassifier") == NULL)
-        fail_msg("the estimator is not named: %s", detail);
-    expect_unchanged(s, &before, "near.joblib");
-    server_stop(s);
-}
-
 static void test_joblib_that_is_none(void **state)
 {
     (void)state;
@@ -286,7 +263,6 @@ int main(void)
         SERVER_TEST(test_unreadable),
         SERVER_TEST(test_no_models),
         SERVER_TEST(test_handmade_models),
-        SERVER_TEST(test_unsupported_estimator),
         SERVER_TEST(test_joblib_that_is_none),
     };
     return cmocka_run_group_tests_name("refusals", tests, NULL, NULL);

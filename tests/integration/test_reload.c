@@ -10,6 +10,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -194,6 +196,27 @@ static void test_exit_codes(void **state)
     assert_int_equal(n_bad, 0);
 }
 
+/* Who can write there chooses what is served. Sticky or not. */
+static void test_directories_open_to_all(void **state)
+{
+    static const char *const names[] = {"state", "run"};
+    (void)state;
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        struct server *s = server_prepare();
+        const char *dir = server_path(s, names[i]);
+        assert_int_equal(chmod(dir, 01777), 0);
+        assert_int_equal(run(s, NULL), 78);
+        assert_true(server_log_says(s, "anybody may write to it"));
+        assert_int_equal(rmdir(dir), 0); /* nothing was written */
+    }
+    struct server *s = server_prepare();
+    assert_int_equal(chmod(server_path(s, "models"), 0777), 0);
+    server_launch(s, NULL);
+    server_wait_ready(s);
+    assert_true(server_log_says(s, "model_dir: anybody may write"));
+    server_stop(s);
+}
+
 static void test_port_in_use(void **state)
 {
     (void)state;
@@ -226,7 +249,7 @@ int main(void)
         SERVER_TEST(test_exit_codes),       SERVER_TEST(test_port_in_use),
         SERVER_TEST(test_state_dir_in_use), SERVER_TEST(test_reload_deploys),
         SERVER_TEST(test_reload_replaces),  SERVER_TEST(test_unchanged_file),
-        SERVER_TEST(test_bad_files),
+        SERVER_TEST(test_bad_files),        SERVER_TEST(test_directories_open_to_all),
     };
     return cmocka_run_group_tests_name("reload", tests, NULL, NULL);
 }

@@ -148,6 +148,21 @@ static void test_the_exporter_works(void **state)
     status_wait_state(service, "idle");
 }
 
+static void test_the_python_worker_works(void **state)
+{
+    (void)state;
+    SKIP_WITHOUT_SKLEARN();
+    must("mkdir /run/python-models");
+    python_make_models("/run/python-models");
+    must("install -m 644 /run/python-models/near.joblib /usr/local/share/canaryd/models");
+    answer_is(server_post(service, "/admin/deploy-canary", "{\"model_path\":\"near.joblib\"}"),
+              200);
+    answer_string_is(status_get(service), "canary.runtime", "python");
+    must("rm /usr/local/share/canaryd/models/near.joblib");
+    answer_is(server_post(service, "/admin/rollback-canary", NULL), 200);
+    status_wait_state(service, "idle");
+}
+
 static void test_reload_deploys(void **state)
 {
     (void)state;
@@ -294,6 +309,7 @@ static int run_inside(void)
         CASE(test_the_units_are_right),
         CASE(test_enable_now),
         CASE(test_the_exporter_works),
+        CASE(test_the_python_worker_works),
         CASE(test_reload_deploys),
         CASE(test_reload_of_a_broken_file),
         CASE(test_restart_refuses_nobody),

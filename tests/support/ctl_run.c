@@ -19,23 +19,37 @@
 #include "ctl/member.h"
 #include "tests/support/fake_canaryd.h"
 
-enum { MAX_ARGS = 16 };
+enum { MAX_ARGS = 32 };
 
-struct ctl_run ctl_run(const struct fake *fake, const char *line)
+/* words is overwritten. */
+static struct ctl_run run(char *words)
 {
-    char words[512], *rest = words, *argv[MAX_ARGS];
+    char *argv[MAX_ARGS];
     int argc = 0;
     size_t n, m;
     struct ctl_run o = {0};
     FILE *out = open_memstream(&o.out, &n), *trouble = open_memstream(&o.trouble, &m);
-    snprintf(words, sizeof words, "canaryctl --url %s %s", fake_url(fake), line);
-    for (char *word = strsep(&rest, " "); word != NULL && argc < MAX_ARGS;
-         word = strsep(&rest, " "))
+    for (char *word = strsep(&words, " "); word != NULL && argc < MAX_ARGS;
+         word = strsep(&words, " "))
         argv[argc++] = word;
     o.status = command_main(argc, argv, out, trouble);
     fclose(out);
     fclose(trouble);
     return o;
+}
+
+struct ctl_run ctl_run(const struct fake *fake, const char *line)
+{
+    char words[512];
+    snprintf(words, sizeof words, "canaryctl --url %s %s", fake_url(fake), line);
+    return run(words);
+}
+
+struct ctl_run ctl_run_alone(const char *line)
+{
+    char words[512];
+    snprintf(words, sizeof words, "canaryctl %s", line);
+    return run(words);
 }
 
 void ctl_run_clear(struct ctl_run *o)

@@ -16,6 +16,10 @@ struct ctl_run {
 
 /* Runs "canaryctl --url THE-FAKE line", its words parted by single blanks. */
 struct ctl_run ctl_run(const struct fake *fake, const char *line);
+
+/* Runs "canaryctl line": a command that asks no server. */
+struct ctl_run ctl_run_alone(const char *line);
+
 void ctl_run_clear(struct ctl_run *r);
 
 void ctl_assert_says(const char *text, const char *part);

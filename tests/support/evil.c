@@ -30,7 +30,7 @@ struct modelref *evil_model(const char *script)
                            .name = mem_strdup("evil.json"),
                            .version = mem_strdup("evil@000000000000"),
                            .fd = fd,
-                           .native_fd = fd,
+                           .served_fd = fd,
                            .n_references = 1};
     return m;
 }

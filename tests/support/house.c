@@ -159,7 +159,8 @@ static void build(struct house *h)
     h->journal = journal_open(dir, h->chores, &e);
     assert_non_null(h->journal);
     h->loader = loader_new(h->base, h->chores);
-    h->fleet = fleet_new(h->base, h->settings, h->program, NULL, &fleet_news);
+    h->workers = (struct worker_programs){.native = h->program, .python = h->python_program};
+    h->fleet = fleet_new(h->base, h->settings, &h->workers, NULL, &fleet_news);
     h->turn = turn_new(h->base);
     h->router = router_new(h->base, h->fleet, h->turn, h->settings, &router_news);
     h->judge = judge_new(h->settings, NULL, NULL, &judge_news);
@@ -231,7 +232,7 @@ void house_start(struct house *h, enum role role, const char *file)
     struct modelref *m = modelref_open(h->settings->model_dir, file, INT64_C(1) << 30, &e);
     if (m == NULL)
         fail_msg("%s", e.text);
-    m->native_fd = m->fd;
+    m->served_fd = m->fd;
     fleet_start(h->fleet, role, m);
     modelref_free(&m);
 }

@@ -11,6 +11,7 @@
 
 #include "judge/rule.h"
 #include "supervisor/fleet.h"
+#include "supervisor/places.h"
 #include "supervisor/rollout.h"
 #include "supervisor/router.h"
 #include "tests/support/evil.h"
@@ -34,7 +35,8 @@ struct house {
     int n_outcomes[N_ARMS][N_OUTCOMES]; /* of draws */
     int n_verdicts, n_serving, n_hopeless, n_changed;
     char code[40], text[600]; /* of the last failure, or why it gave up */
-    char program[EVIL_PATH_SIZE];
+    char program[EVIL_PATH_SIZE], python_program[EVIL_PATH_SIZE];
+    struct worker_programs workers; /* these two */
 };
 
 /* Workers are evil, models are files of the scratch directory, stable_model is

@@ -30,6 +30,7 @@
 #include "tests/support/raw.h"
 
 static struct {
+    struct access *access;
     struct gateway *gateway;
     struct api_predict *predict;
     struct api_admin *admin;
@@ -41,7 +42,8 @@ static struct {
 static int setup(void **state)
 {
     struct err e;
-    const struct gateway_options options = {.max_body_bytes = 65536, .admin_open = true};
+    const struct gateway_options options = {.max_body_bytes = 65536,
+                                            .access = front.access = access_new()};
     if (house_setup(state) < 0)
         return -1;
     struct house *h = *state;
@@ -54,7 +56,7 @@ static int setup(void **state)
     front.admin = api_admin_new(front.gateway, h->rollout, h->judge, h->fleet);
     front.status = api_status_new(front.gateway, &rooms, h->settings);
     house_serve(h);
-    if (gateway_accept(front.gateway, fd, &e) < 0)
+    if (gateway_accept(front.gateway, fd, DOOR_LOCAL, &e) < 0)
         return -1;
     front.client = raw_open(h->base, front.address);
     return 0;
@@ -68,6 +70,7 @@ static int teardown(void **state)
     loop_until(h->base, gateway_n_pending(front.gateway) == 0);
     raw_close(&front.client);
     gateway_free(&front.gateway);
+    access_free(&front.access);
     api_predict_free(&front.predict);
     api_admin_free(&front.admin);
     api_status_free(&front.status);
@@ -79,8 +82,9 @@ static cJSON *ask(const char *method, const char *path, const char *headers, con
                   int status)
 {
     struct err e = {0};
-    char *request = mem_printf("%s %s HTTP/1.1\r\nHost: here\r\n%sContent-Length: %zu\r\n\r\n%s",
-                               method, path, headers, strlen(body), body);
+    char *request =
+        mem_printf("%s %s HTTP/1.1\r\nHost: localhost\r\n%sContent-Length: %zu\r\n\r\n%s", method,
+                   path, headers, strlen(body), body);
     if (raw_ask(front.client, request) != status)
         fail_msg("%s %s %s: %d %s", method, path, body, front.client->status, front.client->body);
     free(request);

@@ -77,7 +77,7 @@ static int setup(void **state)
     hall.base = event_base_new();
     hall.gateway = gateway_new(hall.base, &options);
     gateway_add_routes(hall.gateway, routes, sizeof routes / sizeof routes[0], NULL);
-    return gateway_accept(hall.gateway, fd, &e);
+    return gateway_accept(hall.gateway, fd, DOOR_LOCAL, &e);
 }
 
 static int teardown(void **state)

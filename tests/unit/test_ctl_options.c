@@ -17,6 +17,7 @@
 #include "ctl/command.h"
 #include "ctl/number.h"
 #include "ctl/options.h"
+#include "judge/rule_settings.h"
 
 #define SHA "0123456789abcdef0123456789ABCDEF0123456789abcdef0123456789abcdef"
 
@@ -100,6 +101,43 @@ static void test_every_option(void **state)
     assert_string_equal(o.words[0], "demo");
 }
 
+/* What replay's help calls a default is the judge's. */
+static void test_defaults_of_replay(void **state)
+{
+    struct rule_settings rule = rule_default_settings();
+    const struct rule_clock_settings *service = &rule.clock[RULE_SERVICE];
+    const struct rule_clock_settings *round_trip = &rule.clock[RULE_ROUND_TRIP];
+    const struct {
+        enum option_id id;
+        double value;
+    } defaults[] = {
+        {OPTION_ALPHA, rule.alpha},
+        {OPTION_MIN_SAMPLES, (double)rule.min_samples},
+        {OPTION_BLOCK_MS, (double)round_trip->block_ns / 1e6},
+        {OPTION_MARGIN_MS, round_trip->margin.absolute_ns / 1e6},
+        {OPTION_MARGIN_RATIO, round_trip->margin.ratio},
+        {OPTION_SERVICE_BLOCK_MS, (double)service->block_ns / 1e6},
+        {OPTION_SERVICE_MARGIN_MS, service->margin.absolute_ns / 1e6},
+        {OPTION_SERVICE_MARGIN_RATIO, service->margin.ratio},
+        {OPTION_MEAN_PART, rule.row[ROW_MEAN].part},
+        {OPTION_SERVICE_MEAN_PART, rule.row[ROW_SERVICE_MEAN].part},
+        {OPTION_TAIL_PART, rule.row[ROW_TAIL].part},
+        {OPTION_SERVICE_TAIL_PART, rule.row[ROW_SERVICE_TAIL].part},
+        {OPTION_ERRORS_PART, rule.row[ROW_ERRORS].part},
+        {OPTION_PROMOTION_MARGIN, rule.promotion_margin},
+    };
+    struct options o;
+    (void)state;
+    assert_int_equal(parse("replay f", &o, NULL), 0);
+    for (size_t i = 0; i < sizeof defaults / sizeof defaults[0]; i++) {
+        if (o.number[defaults[i].id] != defaults[i].value)
+            fail_msg("--%s: %g, not %g", options_name(defaults[i].id), o.number[defaults[i].id],
+                     defaults[i].value);
+    }
+    assert_true(o.percent == 10);
+    assert_int_equal(o.baseline, BASELINE_AUTO);
+}
+
 static const struct {
     const char *line;
     const char *says;
@@ -127,7 +165,7 @@ static const struct {
     {"demo --features inf", "commas"},
     {"demo --pause-ms -1", "from 0 to 10000"},
     {"demo --model=", "a path"},
-    {"status --url localhost", "http://HOST:PORT, got 'localhost'"},
+    {"status --url localhost", "http://HOST:PORT or unix:PATH, got 'localhost'"},
     {"status --precent 5", "there is no option --precent; did you mean --percent?"},
     {"status --xyzzy", "there is no option --xyzzy"},
     {"status -x", "two dashes"},
@@ -252,7 +290,7 @@ int main(void)
         cmocka_unit_test(test_defaults),     cmocka_unit_test(test_every_option),
         cmocka_unit_test(test_refusals),     cmocka_unit_test(test_url_from_environment),
         cmocka_unit_test(test_whole_lines),  cmocka_unit_test(test_lost_output),
-        cmocka_unit_test(test_number_lists),
+        cmocka_unit_test(test_number_lists), cmocka_unit_test(test_defaults_of_replay),
     };
     return cmocka_run_group_tests_name("ctl_options", tests, clear_environment, NULL);
 }

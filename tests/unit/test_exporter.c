@@ -134,6 +134,14 @@ static void test_ends_without_a_model(void **state)
          "m.joblib: the export ended with exit status 1 and no reason"},
         {"echo model >&5; echo why >&3; exit 1", "model-invalid", "m.joblib: why"},
         {"exit 0", "model-invalid", "m.joblib: the export produced nothing"},
+        {"echo 'no words for a SVC' >&3; exit 10", "model-inexpressible",
+         "m.joblib: no words for a SVC"},
+        {"echo 'a model' >&5; echo why >&3; exit 10", "model-inexpressible", "m.joblib: why"},
+        {"exit 10", "model-invalid",
+         "m.joblib: the export ended with exit status 10 and no reason"},
+        {"echo 'Traceback' >&2; exit 10", "model-invalid",
+         "m.joblib: the export ended with exit status 10 and no reason; last words: Traceback"},
+        {"echo why >&3; exit 100", "model-invalid", "m.joblib: why"},
         {"exit 3", "model-invalid", "m.joblib: the export ended with exit status 3 and no reason"},
         {"echo 'Traceback' >&2; echo 'MemoryError' >&2; exit 1", "model-invalid",
          "m.joblib: the export ended with exit status 1 and no reason; last words: Traceback | "
@@ -224,7 +232,7 @@ static void test_something_is_missing(void **state)
         {"/nonexistent/python3", NULL, "/nonexistent/python3 is not there"},
         {"/dev/null", NULL, "apt install python3-sklearn"},
         {NULL, "", "set exporter_program"},
-        {NULL, "/nonexistent/export.py", "the exporter /nonexistent/export.py is not there"},
+        {NULL, "/nonexistent/export.py", "needs /nonexistent/export.py, which is not there"},
     };
     const struct exporter_listener listener = {.done = on_done};
     (void)state;

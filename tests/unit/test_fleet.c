@@ -9,15 +9,18 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
 #include "common/clock.h"
+#include "common/mem.h"
 #include "supervisor/modelref.h"
 #include "supervisor/proc.h"
 #include "supervisor/settings.h"
 #include "tests/support/house.h"
+#include "tests/support/script.h"
 
 static int setup(void **state)
 {
@@ -151,6 +154,57 @@ static void test_program_is_missing(void **state)
     loop_until(h->base, h->n_failed[ROLE_CANDIDATE] > 0);
     assert_string_equal(h->code, "model-invalid");
     assert_non_null(strstr(h->text, "could not be executed"));
+}
+
+/* --- Models that Python serves ------------------------------------------------*/
+
+static void start_by_python(struct house *h, const char *script)
+{
+    struct err e = {0};
+    evil_write("x.joblib", script);
+    struct modelref *m = modelref_open(h->settings->model_dir, "x.joblib", 1000, &e);
+    assert_non_null(m);
+    m->served_fd = m->fd;
+    m->runtime = RUNTIME_PYTHON;
+    fleet_start(h->fleet, ROLE_CANDIDATE, m);
+    modelref_free(&m);
+}
+
+static void set_python(struct house *h, const char *path)
+{
+    free(h->settings->python);
+    h->settings->python = mem_strdup(path);
+}
+
+/* A script in Python's place that runs what it is given, if it is given it rightly. */
+static void test_python_runs_the_worker(void **state)
+{
+    struct house *h = *state;
+    char python[SCRATCH_PATH_SIZE];
+    script_write(python, "python",
+                 "[ \"$1 $2 $4 $#\" = '-I -B x.joblib 4' ] && exec \"$3\" \"$4\"");
+    set_python(h, python);
+    snprintf(h->python_program, sizeof h->python_program, "%s", h->program);
+    snprintf(h->program, sizeof h->program, "/nowhere/canary-worker");
+    start_by_python(h, "ready");
+    loop_until(h->base, h->n_up[ROLE_CANDIDATE] > 0 || h->n_failed[ROLE_CANDIDATE] > 0);
+    assert_int_equal(h->n_up[ROLE_CANDIDATE], 1);
+}
+
+static void test_python_is_missing(void **state)
+{
+    struct house *h = *state;
+    static const char *const pythons[] = {"", "/nowhere/python3", "/bin/sh"};
+    static const char *const says[] = {"the setting python is empty", "/nowhere/python3 is not",
+                                       "set python_worker_program"};
+    for (int i = 0; i < 3; i++) {
+        set_python(h, pythons[i]); /* the worker is not there at all */
+        start_by_python(h, "ready");
+        loop_until(h->base, h->n_failed[ROLE_CANDIDATE] > i);
+        assert_string_equal(h->code, "python-missing");
+        assert_non_null(strstr(h->text, "x.joblib: serving it needs "));
+        assert_non_null(strstr(h->text, says[i]));
+    }
 }
 
 /* --- Dying ------------------------------------------------------------------*/
@@ -435,6 +489,8 @@ int main(void)
         TEST(test_warm_up),
         TEST(test_first_process_fails),
         TEST(test_program_is_missing),
+        TEST(test_python_runs_the_worker),
+        TEST(test_python_is_missing),
         TEST(test_restarts_with_back_off),
         TEST(test_a_healthy_life_resets_the_back_off),
         TEST(test_a_short_life_with_an_answer_does_not_double),

@@ -27,6 +27,7 @@
 struct lobby {
     struct event_base *base;
     struct gateway *gateway;
+    struct access *access;
     char address[LISTEN_TEXT_SIZE];
     struct raw *client;
     struct exchange *parked;
@@ -75,12 +76,13 @@ static const struct route other_routes[] = {
     {"POST", "/only-get", false, say_other},
 };
 
-static int open_lobby(void **state, bool admin_open)
+static int open_lobby(void **state, enum door door)
 {
     static char word[] = "swordfish";
     struct lobby *l = mem_alloc(sizeof *l);
     struct err e;
-    const struct gateway_options options = {.max_body_bytes = MAX_BODY, .admin_open = admin_open};
+    l->access = access_new();
+    const struct gateway_options options = {.max_body_bytes = MAX_BODY, .access = l->access};
     int fd = listen_on("127.0.0.1:0", &e);
     *state = l;
     if (fd < 0 || listen_address(fd, l->address) < 0)
@@ -89,7 +91,7 @@ static int open_lobby(void **state, bool admin_open)
     l->gateway = gateway_new(l->base, &options);
     gateway_add_routes(l->gateway, routes, sizeof routes / sizeof routes[0], l);
     gateway_add_routes(l->gateway, other_routes, 2, word);
-    if (gateway_accept(l->gateway, fd, &e) < 0)
+    if (gateway_accept(l->gateway, fd, door, &e) < 0)
         return -1;
     l->client = raw_open(l->base, l->address);
     return 0;
@@ -97,12 +99,12 @@ static int open_lobby(void **state, bool admin_open)
 
 static int setup(void **state)
 {
-    return open_lobby(state, true);
+    return open_lobby(state, DOOR_LOCAL);
 }
 
 static int setup_closed(void **state)
 {
-    return open_lobby(state, false);
+    return open_lobby(state, DOOR_REMOTE);
 }
 
 static int teardown(void **state)
@@ -111,12 +113,13 @@ static int teardown(void **state)
     raw_close(&l->client);
     gateway_free(&l->gateway);
     gateway_free(&l->gateway);
+    access_free(&l->access);
     event_base_free(l->base);
     free(l);
     return 0;
 }
 
-#define HOST    " HTTP/1.1\r\nHost: here\r\n"
+#define HOST    " HTTP/1.1\r\nHost: localhost\r\n"
 #define NO_BODY "Content-Length: 0\r\n\r\n"
 
 /* The answer is a problem of this code, whose instance is the request's id. */

@@ -14,13 +14,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 #include "common/fdio.h"
 #include "supervisor/listen.h"
+#include "supervisor/peer.h"
+#include "tests/support/scratch.h"
 
 static int must_listen(const char *address, char text[LISTEN_TEXT_SIZE])
 {
@@ -160,13 +165,145 @@ static void test_refusals(void **state)
     }
 }
 
+/* --- Unix sockets -----------------------------------------------------------*/
+
+static int listen_in(const char *name, char path[SCRATCH_PATH_SIZE], struct err *e)
+{
+    scratch_path(path, name);
+    return listen_on_path(path, e);
+}
+
+static void test_path(void **state)
+{
+    char path[SCRATCH_PATH_SIZE], text[LISTEN_TEXT_SIZE];
+    struct stat st;
+    struct err e = {0};
+    (void)state;
+    int fd = listen_in("s", path, &e);
+    assert_true(fd >= 0);
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(st.st_mode & 07777, 0660);
+    assert_int_equal(listen_address(fd, text), 0);
+    assert_memory_equal(text, "unix:/", 6);
+    assert_string_equal(text + 5, path);
+    assert_true(listen_is_unix(fd) && listen_is_local(fd));
+    assert_int_equal(listen_on_path(path, &e), -1); /* somebody listens there: we */
+    assert_string_equal(e.code, "address-in-use");
+    fd_close(&fd);
+    fd = listen_on_path(path, &e); /* what a crash leaves */
+    assert_true(fd >= 0);
+    fd_close(&fd);
+    listen_remove(text);
+    assert_int_equal(access(path, F_OK), -1);
+}
+
+/* Nothing of others is ever removed. */
+static void test_path_is_taken(void **state)
+{
+    char path[SCRATCH_PATH_SIZE], target[SCRATCH_PATH_SIZE];
+    struct stat st;
+    struct err e = {0};
+    (void)state;
+    scratch_path(path, "file");
+    int fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0644);
+    fd_close(&fd);
+    assert_int_equal(listen_on_path(path, &e), -1);
+    assert_non_null(strstr(e.text, "not a socket"));
+    assert_int_equal(lstat(path, &st), 0);
+    assert_true(S_ISREG(st.st_mode));
+    fd = listen_in("real", target, &e);
+    fd_close(&fd); /* stale, and so would be removed; but not through a link */
+    scratch_path(path, "link");
+    assert_int_equal(symlink(target, path), 0);
+    assert_int_equal(listen_on_path(path, &e), -1);
+    assert_int_equal(lstat(path, &st) | lstat(target, &st), 0);
+}
+
+static void test_path_refusals(void **state)
+{
+    char path[SCRATCH_PATH_SIZE];
+    char name[140];
+    struct err e = {0};
+    (void)state;
+    memset(name, 'x', sizeof name);
+    name[sizeof name - 1] = '\0';
+    assert_int_equal(listen_on_path(name, &e), -1);
+    assert_non_null(strstr(e.text, "107 bytes"));
+    assert_int_equal(listen_in("no/s", path, &e), -1);
+    assert_non_null(strstr(e.text, "No such file"));
+    scratch_path(path, "");
+    assert_int_equal(chmod(path, 01777), 0);
+    assert_int_equal(listen_in("s", path, &e), -1);
+    assert_non_null(strstr(e.text, "everybody may write"));
+}
+
+static void test_peers(void **state)
+{
+    char path[SCRATCH_PATH_SIZE], text[LISTEN_TEXT_SIZE], peer[PEER_TEXT_SIZE], who[64];
+    struct sockaddr_un to = {.sun_family = AF_UNIX};
+    struct err e = {0};
+    (void)state;
+    int fd = listen_in("s", path, &e);
+    memcpy(to.sun_path, path, strlen(path));
+    int client = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(connect(client, (struct sockaddr *)&to, sizeof to), 0);
+    int server = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
+    peer_text(server, peer);
+    snprintf(who, sizeof who, "uid %u, pid %d", getuid(), getpid());
+    assert_string_equal(peer, who);
+    assert_true(peer_is_trusted(server));
+    fd_close(&client);
+    fd_close(&server);
+    fd_close(&fd);
+    fd = must_listen("127.0.0.1:0", text);
+    struct sockaddr_in v4 = {.sin_family = AF_INET};
+    socklen_t size = sizeof v4;
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&v4, &size), 0);
+    client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(connect(client, (struct sockaddr *)&v4, sizeof v4), 0);
+    server = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
+    listen_address(client, text);
+    peer_text(server, peer);
+    assert_string_equal(peer, text);
+    assert_false(peer_is_trusted(server));
+    fd_close(&client);
+    fd_close(&server);
+    fd_close(&fd);
+}
+
+static void test_connections_within_the_descriptors(void **state)
+{
+    struct rlimit all, few;
+    (void)state;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &all), 0);
+    few = all;
+    few.rlim_cur = 4096;
+    if (all.rlim_max < few.rlim_cur)
+        skip();
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+    assert_int_equal(listen_max_connections(1000), 1000);
+    assert_in_range(listen_max_connections(1000000), 2000, 4000);
+    few.rlim_cur = 100;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+    assert_int_equal(listen_max_connections(1000), 50);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &all), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_port_zero), cmocka_unit_test(test_connections_queue_up),
-        cmocka_unit_test(test_in_use),    cmocka_unit_test(test_names),
-        cmocka_unit_test(test_ipv6),      cmocka_unit_test(test_who_can_reach_it),
+        cmocka_unit_test(test_port_zero),
+        cmocka_unit_test(test_connections_queue_up),
+        cmocka_unit_test(test_in_use),
+        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_ipv6),
+        cmocka_unit_test(test_who_can_reach_it),
         cmocka_unit_test(test_refusals),
+        cmocka_unit_test_setup_teardown(test_path, scratch_setup, scratch_teardown),
+        cmocka_unit_test_setup_teardown(test_path_is_taken, scratch_setup, scratch_teardown),
+        cmocka_unit_test_setup_teardown(test_path_refusals, scratch_setup, scratch_teardown),
+        cmocka_unit_test_setup_teardown(test_peers, scratch_setup, scratch_teardown),
+        cmocka_unit_test(test_connections_within_the_descriptors),
     };
     return cmocka_run_group_tests_name("listen", tests, NULL, NULL);
 }

@@ -12,12 +12,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 #include <event2/event.h>
 
 #include "common/fdio.h"
+#include "common/log.h"
 #include "supervisor/chores.h"
 #include "supervisor/loader.h"
 #include "supervisor/modelref.h"
@@ -34,6 +36,7 @@ static struct chores *chores;
 static struct loader *loader;
 static char dir[SCRATCH_PATH_SIZE];
 static char python[SCRATCH_PATH_SIZE];
+static bool python_serves;
 
 static struct {
     int n_done;
@@ -68,6 +71,8 @@ static int setup(void **state)
     for (size_t i = 0; i < sizeof models / sizeof models[0]; i++)
         write_model(models[i]);
     script_write(python, "python", "printf 'native ' >&5; cat /proc/self/fd/4 >&5");
+    python_serves = true;
+    log_set_level(LOG_LEVEL_ERROR);
     base = event_base_new();
     chores = chores_new(base);
     loader = loader_new(base, chores);
@@ -95,7 +100,8 @@ static struct load *start(const char *path, const char *sha256)
                                          .python = interpreter,
                                          .exporter_program = "models/export.py",
                                          .max_model_bytes = 100,
-                                         .timeout_ms = PATIENCE_MS};
+                                         .timeout_ms = PATIENCE_MS,
+                                         .python_serves = python_serves};
     struct load *load = loader_start(loader, &options, copy, sha256, on_loaded, NULL);
     memset(model_dir, 'x', sizeof model_dir - 1);
     memset(interpreter, 'x', sizeof interpreter - 1);
@@ -120,7 +126,7 @@ static void check_native(const char *text)
     size_t n;
     if (heard.model == NULL)
         fail_msg("%s", heard.why.text);
-    assert_int_equal(fd_read_file(heard.model->native_fd, "native", 100, &bytes, &n, NULL), 0);
+    assert_int_equal(fd_read_file(heard.model->served_fd, "native", 100, &bytes, &n, NULL), 0);
     assert_string_equal(bytes, text);
     free(bytes);
     assert_string_equal(heard.model->sha256, SHA_ABC);
@@ -132,7 +138,8 @@ static void test_native(void **state)
     (void)state;
     load("m.json", NULL);
     check_native("abc");
-    assert_int_equal(heard.model->native_fd, heard.model->fd);
+    assert_int_equal(heard.model->served_fd, heard.model->fd);
+    assert_int_equal(heard.model->runtime, RUNTIME_NATIVE);
 }
 
 static void test_exported(void **state)
@@ -142,7 +149,8 @@ static void test_exported(void **state)
     for (size_t i = 0; i < 2; i++) {
         load(names[i], SHA_ABC);
         check_native("native abc");
-        assert_true(heard.model->native_fd != heard.model->fd);
+        assert_true(heard.model->served_fd != heard.model->fd);
+        assert_int_equal(heard.model->runtime, RUNTIME_NATIVE);
         assert_string_equal(heard.model->name, names[i]);
     }
 }
@@ -204,6 +212,67 @@ static void test_exporter_refuses(void **state)
     check_native("abc");
 }
 
+#define NO_WORDS "echo half >&5; echo 'no words for it' >&3; exit 10"
+
+/* What the exporter has no words for is served as it is. */
+static void test_python_serves(void **state)
+{
+    static const char *const names[] = {"m.joblib", "m.pkl"};
+    (void)state;
+    script_write(python, "python", NO_WORDS);
+    for (size_t i = 0; i < 2; i++) {
+        load(names[i], SHA_ABC);
+        check_native("abc");
+        assert_int_equal(heard.model->runtime, RUNTIME_PYTHON);
+        assert_int_equal(heard.model->served_fd, heard.model->fd);
+    }
+}
+
+/* It changes nothing for what is native, exported or no model. */
+static void test_python_worker_is_off(void **state)
+{
+    (void)state;
+    python_serves = false;
+    load("m.joblib", NULL);
+    check_native("native abc");
+    script_write(python, "python", NO_WORDS);
+    load("m.joblib", NULL);
+    assert_null(heard.model);
+    assert_string_equal(heard.why.code, "model-invalid");
+    assert_string_equal(heard.why.text,
+                        "m.joblib: no words for it; the setting python_worker is off");
+}
+
+static void test_what_is_refused_is_not_served_by_python(void **state)
+{
+    static const char *const scripts[] = {"echo 'no model' >&3; exit 1", "exit 10", "exit 1",
+                                          "kill -KILL $$", "exit 0"};
+    (void)state;
+    for (size_t i = 0; i < sizeof scripts / sizeof scripts[0]; i++) {
+        script_write(python, "python", scripts[i]);
+        load("m.joblib", NULL);
+        assert_null(heard.model);
+        assert_string_equal(heard.why.code, "model-invalid");
+    }
+}
+
+/* A pickle is a program; what is only read is served as before. */
+static void test_no_pickles_from_a_directory_open_to_all(void **state)
+{
+    (void)state;
+    assert_int_equal(chmod(dir, 01777), 0);
+    load("m.joblib", NULL);
+    assert_null(heard.model);
+    assert_string_equal(heard.why.code, "unsafe-directory");
+    load("m.pkl", NULL);
+    assert_string_equal(heard.why.code, "unsafe-directory");
+    load("m.json", NULL);
+    check_native("abc");
+    assert_int_equal(chmod(dir, 0775), 0);
+    load("m.joblib", NULL);
+    check_native("native abc");
+}
+
 static void test_several_at_once(void **state)
 {
     enum { N = 20 };
@@ -260,6 +329,10 @@ int main(void)
         CASE(test_sha256),
         CASE(test_refusals),
         CASE(test_exporter_refuses),
+        CASE(test_python_serves),
+        CASE(test_python_worker_is_off),
+        CASE(test_what_is_refused_is_not_served_by_python),
+        CASE(test_no_pickles_from_a_directory_open_to_all),
         CASE(test_several_at_once),
         CASE(test_cancel_before_the_export),
         CASE(test_cancel_during_the_export),

@@ -318,8 +318,8 @@ static void test_references(void **state)
     struct modelref *kept = modelref_keep(m);
     int fd = m->fd;
     assert_ptr_equal(kept, m);
-    assert_int_equal(m->native_fd, -1);
-    m->native_fd = m->fd; /* closed once, not twice */
+    assert_int_equal(m->served_fd, -1);
+    m->served_fd = m->fd; /* closed once, not twice */
     modelref_free(&m);
     assert_true(fcntl(fd, F_GETFD) >= 0);
     assert_string_equal(kept->name, "m.json");

@@ -68,7 +68,21 @@ static void test_exporter_is_the_settings(void **state)
     (void)state;
     struct places *p = find(overrides, 2, &e);
     assert_string_equal(p->exporter_program, "/x/e.py");
-    assert_string_equal(p->worker_program, "/bin/sh");
+    assert_string_equal(p->workers.native, "/bin/sh");
+    places_free(&p);
+}
+
+static void test_python_worker_is_the_settings(void **state)
+{
+    static const char *const overrides[] = {"worker_program=/bin/sh",
+                                            "python_worker_program=/x/w.py"};
+    struct err e = {0};
+    (void)state;
+    struct places *p = find(overrides, 2, &e);
+    assert_string_equal(p->workers.python, "/x/w.py");
+    places_free(&p);
+    p = find(overrides, 1, &e); /* this program stands in neither kind of tree */
+    assert_non_null(strstr(p->workers.python, "/tests/unit/canary-worker-python"));
     places_free(&p);
 }
 
@@ -85,7 +99,7 @@ static void test_address_file(void **state)
     const char *const overrides[] = {"worker_program=/bin/sh", runtime};
     struct places *p = find(overrides, 2, &e);
     scratch_path(path, "listen");
-    places_write_address(p, "127.0.0.1:1234");
+    places_write_address(p, "127.0.0.1:1234", NULL);
     FILE *f = fopen(path, "r");
     assert_non_null(f);
     assert_non_null(fgets(line, sizeof line, f));
@@ -102,6 +116,7 @@ int main(void)
         cmocka_unit_test(test_directories),
         cmocka_unit_test(test_worker_is_missing),
         cmocka_unit_test(test_exporter_is_the_settings),
+        cmocka_unit_test(test_python_worker_is_the_settings),
         cmocka_unit_test_setup_teardown(test_address_file, scratch_setup, scratch_teardown),
     };
     return cmocka_run_group_tests_name("places", tests, NULL, NULL);

@@ -67,6 +67,7 @@ static const struct {
     {422, "unknown-key"},
     {422, "model-invalid"},
     {422, "sha256-mismatch"},
+    {422, "unsafe-directory"},
     {422, "python-missing"},
     {502, "model-fault"},
     {502, "poison-request"},
@@ -110,9 +111,10 @@ static void test_codes_and_titles_are_unique(void **state)
 
 /* These stay inside: command line, start, configuration, statistics, frames. */
 static const char *const inner[] = {
-    "usage",           "bad-setting",    "unknown-setting", "file-unreadable", "cannot-create",
-    "already-running", "cannot-listen",  "address-in-use",  "cancelled",       "bad-frame",
-    "too-few-samples", "file-too-large", "no-worker",       "state-newer",     "state-damaged",
+    "usage",           "bad-setting",   "bad-token-file",  "unknown-setting",
+    "file-unreadable", "cannot-create", "already-running", "cannot-listen",
+    "address-in-use",  "cancelled",     "bad-frame",       "too-few-samples",
+    "file-too-large",  "no-worker",     "state-newer",     "state-damaged",
 };
 
 static char *read_source(const char *path)

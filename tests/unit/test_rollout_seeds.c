@@ -482,7 +482,7 @@ static struct modelref *new_model(const char *name)
                            .name = mem_strdup(name),
                            .version = mem_printf("%s@0", name),
                            .fd = -1,
-                           .native_fd = -1,
+                           .served_fd = -1,
                            .n_references = 1};
     return m;
 }

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <sha2.h>
 
 #include "common/mem.h"
 #include "supervisor/state.h"
@@ -31,9 +32,10 @@ static struct saved_state *example(void)
         .report = cJSON_CreateObject(),
     };
     memset(s->stable.sha256, 'a', SHA256_TEXT_SIZE - 1);
-    memset(s->stable.native_sha256, 'b', SHA256_TEXT_SIZE - 1);
+    memset(s->stable.served_sha256, 'b', SHA256_TEXT_SIZE - 1);
     memset(s->canary.sha256, 'c', SHA256_TEXT_SIZE - 1);
-    memset(s->canary.native_sha256, '0', SHA256_TEXT_SIZE - 1);
+    memset(s->canary.served_sha256, '0', SHA256_TEXT_SIZE - 1);
+    s->canary.runtime = RUNTIME_PYTHON;
     cJSON_AddNumberToObject(s->report, "p_value", 3.1513271605768837e-06);
     return s;
 }
@@ -58,7 +60,9 @@ static void test_round_trip(void **state)
     assert_string_equal(got->stable.path, want->stable.path);
     assert_string_equal(got->canary.path, want->canary.path);
     assert_string_equal(got->canary.sha256, want->canary.sha256);
-    assert_string_equal(got->canary.native_sha256, want->canary.native_sha256);
+    assert_string_equal(got->canary.served_sha256, want->canary.served_sha256);
+    assert_int_equal(got->stable.runtime, RUNTIME_NATIVE);
+    assert_int_equal(got->canary.runtime, RUNTIME_PYTHON);
     assert_string_equal(got->stable_setting, want->stable_setting);
     assert_true(got->deployment == want->deployment);
     assert_true(got->percent == want->percent);
@@ -153,12 +157,63 @@ static void test_versions(void **state)
     }
 }
 
+/* The example with another runtime of its canary, and the right checksum. */
+static char *print_with_runtime(cJSON *runtime)
+{
+    char sum[SHA256_TEXT_SIZE];
+    char *text = print_example();
+    cJSON *root = cJSON_Parse(text);
+    cJSON *state = cJSON_GetObjectItem(root, "state");
+    cJSON_free(text);
+    cJSON_DeleteItemFromObject(cJSON_GetObjectItem(state, "canary"), "runtime");
+    if (runtime != NULL)
+        cJSON_AddItemToObject(cJSON_GetObjectItem(state, "canary"), "runtime", runtime);
+    text = cJSON_PrintUnformatted(state);
+    SHA256Data((const uint8_t *)text, strlen(text), sum);
+    cJSON_free(text);
+    cJSON_ReplaceItemInObject(root, "sha256", cJSON_CreateString(sum));
+    text = cJSON_Print(root);
+    cJSON_Delete(root);
+    return text;
+}
+
+/* States of the time before there were runtimes do not say one. */
+static void test_runtimes(void **state)
+{
+    const struct {
+        cJSON *said;
+        bool is_right;
+        enum runtime runtime;
+    } cases[] = {
+        {NULL, true, RUNTIME_NATIVE},
+        {cJSON_CreateString("native"), true, RUNTIME_NATIVE},
+        {cJSON_CreateString("python"), true, RUNTIME_PYTHON},
+        {cJSON_CreateString("Python"), false, RUNTIME_NATIVE},
+        {cJSON_CreateString(""), false, RUNTIME_NATIVE},
+        {cJSON_CreateNumber(1), false, RUNTIME_NATIVE},
+        {cJSON_CreateNull(), false, RUNTIME_NATIVE},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct err e = {0};
+        char *text = print_with_runtime(cases[i].said);
+        struct saved_state *s = state_parse(text, strlen(text), &e);
+        assert_int_equal(s != NULL, cases[i].is_right);
+        if (s != NULL)
+            assert_int_equal(s->canary.runtime, cases[i].runtime);
+        else
+            assert_string_equal(e.code, "state-damaged");
+        saved_state_free(&s);
+        cJSON_free(text);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_round_trip), cmocka_unit_test(test_no_canary),
         cmocka_unit_test(test_truncation), cmocka_unit_test(test_changed_bytes),
-        cmocka_unit_test(test_versions),
+        cmocka_unit_test(test_versions),   cmocka_unit_test(test_runtimes),
     };
     return cmocka_run_group_tests_name("state", tests, NULL, NULL);
 }

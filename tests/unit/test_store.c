@@ -72,7 +72,7 @@ static struct modelref *open_model(const char *name)
     struct modelref *m = modelref_open("models", name, INT64_C(1) << 30, &e);
     if (m == NULL)
         fail_msg("%s", e.text);
-    m->native_fd = m->fd;
+    m->served_fd = m->fd;
     return m;
 }
 
@@ -150,6 +150,27 @@ static void test_saved_is_loaded(void **state)
     modelref_free(&v2);
 }
 
+/* Of a model that Python serves the file itself is kept, and that Python serves it. */
+static void test_a_python_model_comes_back(void **state)
+{
+    struct err e = {0};
+    struct modelref *v2 = open_model("model_v2.joblib");
+    (void)state;
+    v2->runtime = RUNTIME_PYTHON;
+    save(v2, NULL);
+    assert_int_equal(count("models/*.joblib"), 1);
+    struct saved_state *s = load();
+    struct modelref *again = store_open_model(store, &s->stable, &e);
+    assert_non_null(again);
+    assert_int_equal(again->runtime, RUNTIME_PYTHON);
+    assert_int_equal(again->served_fd, again->fd);
+    assert_string_equal(again->version, v2->version);
+    assert_string_equal(s->stable.served_sha256, v2->sha256);
+    modelref_free(&again);
+    saved_state_free(&s);
+    modelref_free(&v2);
+}
+
 static void test_a_changed_copy_is_refused(void **state)
 {
     char path[SCRATCH_PATH_SIZE + 128];
@@ -158,7 +179,7 @@ static void test_a_changed_copy_is_refused(void **state)
     (void)state;
     save(v1, NULL);
     struct saved_state *s = load();
-    snprintf(path, sizeof path, "%s/models/%s.json", dir, s->stable.native_sha256);
+    snprintf(path, sizeof path, "%s/models/%s.json", dir, s->stable.served_sha256);
     int fd = open(path, O_WRONLY);
     assert_int_equal(pwrite(fd, "X", 1, 100), 1);
     close(fd);
@@ -229,6 +250,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(test_nothing_there),
         CASE(test_saved_is_loaded),
+        CASE(test_a_python_model_comes_back),
         CASE(test_a_changed_copy_is_refused),
         CASE(test_damage_is_set_aside),
         CASE(test_newer_is_not_touched),

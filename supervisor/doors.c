@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * See doors.h.
+ */
+#include "supervisor/doors.h"
+
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/fdio.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include "supervisor/gateway.h"
+#include "supervisor/notify.h"
+#include "supervisor/settings.h"
+
+/* A passed socket wins: under systemd the address is canaryd.socket's. */
+static int open_main(struct doors *d, const struct settings *s, struct err *e)
+{
+    if (notify_listen_fd(&d->fd, e) < 0)
+        return -1;
+    bool passed = d->fd >= 0;
+    if (!passed)
+        d->fd = listen_on(s->listen, e);
+    if (d->fd < 0)
+        return -1;
+    if (listen_address(d->fd, d->address) < 0)
+        return err_set_errno(e, "cannot-listen", "the address of the listening socket");
+    if (passed && strcmp(s->listen, d->address) != 0)
+        log_warn("listen: %s is not used; the socket that was passed (LISTEN_FDS) has %s",
+                 s->listen, d->address);
+    return 0;
+}
+
+static int open_path(const char *path, const char *runtime_dir, struct err *e)
+{
+    if (path[0] == '/')
+        return listen_on_path(path, e);
+    char *whole = mem_printf("%s/%s", runtime_dir, path);
+    int fd = listen_on_path(whole, e);
+    free(whole);
+    return fd;
+}
+
+static int open_admin(struct doors *d, const struct settings *s, const char *runtime_dir,
+                      struct err *e)
+{
+    static const char prefix[] = "unix:";
+    const char *address = s->admin_listen;
+    bool is_path = strncmp(address, prefix, strlen(prefix)) == 0;
+    if (address[0] == '\0')
+        return 0;
+    d->admin_fd =
+        is_path ? open_path(address + strlen(prefix), runtime_dir, e) : listen_on(address, e);
+    if (d->admin_fd < 0) {
+        err_prefix(e, "admin_listen");
+        return -1;
+    }
+    if (!listen_is_local(d->admin_fd))
+        return err_set(e, "bad-setting", "admin_listen: %s is not a loopback address", address);
+    return listen_address(d->admin_fd, d->admin_address);
+}
+
+static enum door main_door(const struct doors *d)
+{
+    if (d->admin_fd >= 0)
+        return DOOR_PUBLIC;
+    if (listen_is_unix(d->fd))
+        return DOOR_SOCKET;
+    return listen_is_local(d->fd) ? DOOR_LOCAL : DOOR_REMOTE;
+}
+
+int doors_open(struct doors *d, const struct settings *s, const char *runtime_dir, struct err *e)
+{
+    *d = (struct doors){.fd = -1, .admin_fd = -1};
+    if (open_main(d, s, e) < 0 || open_admin(d, s, runtime_dir, e) < 0)
+        return -1;
+    d->door = main_door(d);
+    return 0;
+}
+
+int doors_accept(struct doors *d, struct gateway *g, struct err *e)
+{
+    int fd = d->fd;
+    d->fd = -1;
+    if (gateway_accept(g, fd, d->door, e) < 0)
+        return -1;
+    if (d->admin_fd < 0)
+        return 0;
+    fd = d->admin_fd;
+    d->admin_fd = -1;
+    return gateway_accept(g, fd, listen_is_unix(fd) ? DOOR_SOCKET : DOOR_ADMIN, e);
+}
+
+void doors_close(struct doors *d)
+{
+    fd_close(&d->fd);
+    fd_close(&d->admin_fd);
+    listen_remove(d->admin_address);
+}

@@ -1,0 +1,375 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * canaryctl replay: the reference streams come to their verdicts at their
+ * requests, from a file and through a pipe, and options ask "what if".
+ */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "common/fdio.h"
+#include "common/jsonx.h"
+#include "common/rng.h"
+#include "ctl/member.h"
+#include "tests/support/ctl_run.h"
+#include "tests/support/scratch.h"
+#include "tests/support/vectors.h"
+
+#define BARE      "--margin-ms 0 --margin-ratio 0 --service-margin-ms 0 --service-margin-ratio 0"
+#define MEAN_ONLY "--observe-only service-mean,tail,service-tail,errors"
+
+enum { MAX_LINES = 16 };
+
+/* What a replay said, line by line. */
+struct said {
+    int status;
+    int n;
+    cJSON *line[MAX_LINES];
+    char trouble[600];
+};
+
+static struct said replay(const char *file, const char *options)
+{
+    struct said said = {0};
+    char line[512];
+    snprintf(line, sizeof line, "replay%s%s%s%s", file[0] != '\0' ? " " : "", file,
+             options[0] != '\0' ? " " : "", options);
+    struct ctl_run r = ctl_run_alone(line);
+    said.status = r.status;
+    snprintf(said.trouble, sizeof said.trouble, "%s", r.trouble);
+    for (char *rest = r.out, *text; (text = strsep(&rest, "\n")) != NULL && *text != '\0';) {
+        assert_true(said.n < MAX_LINES);
+        said.line[said.n] = jsonx_parse(text, strlen(text), NULL);
+        assert_non_null(said.line[said.n++]);
+    }
+    ctl_run_clear(&r);
+    return said;
+}
+
+static void forget(struct said *said)
+{
+    for (int i = 0; i < said->n; i++)
+        cJSON_Delete(said->line[i]);
+}
+
+/* The line that tells of that verdict, or NULL. */
+static const cJSON *told(const struct said *said, const char *verdict)
+{
+    for (int i = 0; i < said->n - 1; i++) {
+        if (strcmp(member_text(said->line[i], "verdict", ""), verdict) == 0)
+            return said->line[i];
+    }
+    return NULL;
+}
+
+static const cJSON *health(const struct said *said)
+{
+    assert_true(said->n > 0);
+    return said->line[said->n - 1];
+}
+
+static double request_of(const struct said *said, const char *verdict)
+{
+    return member_number_or(told(said, verdict), "request", -1);
+}
+
+static FILE *csv_new(char path[SCRATCH_PATH_SIZE], const char *header)
+{
+    scratch_path(path, "samples.csv");
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    fprintf(file, "%s\n", header);
+    return file;
+}
+
+/* A reference stream as the file that a server would have logged. */
+static void write_stream(char path[SCRATCH_PATH_SIZE], const cJSON *stream)
+{
+    static const char *const arms[] = {"stable", "canary", "baseline"};
+    const char *digits = vectors_text(stream, "arms");
+    const cJSON *time = member_array(stream, "time_ms")->child;
+    const cJSON *latency = member_array(stream, "latency_ms")->child;
+    FILE *file = csv_new(path, "time_ms,arm,round_trip_ms");
+    for (; *digits != '\0'; digits++, time = time->next, latency = latency->next)
+        fprintf(file, "%.17g,%s,%.17g\n", time->valuedouble, arms[*digits - '0'],
+                latency->valuedouble);
+    fclose(file);
+}
+
+/* Half of alpha is M's, as in the vectors. */
+#define AS_VECTORS "--block-ms 10 --mean-part 0.5 --service-mean-part 0.01 " BARE " " MEAN_ONLY
+
+static void check_stream(const cJSON *stream)
+{
+    char path[SCRATCH_PATH_SIZE];
+    double fires;
+    bool does_fire = member_number(stream, "first_reject_request", &fires);
+    write_stream(path, stream);
+    struct said said = replay(path, AS_VECTORS);
+    assert_int_equal(said.status, 0);
+    vectors_near(vectors_text(stream, "id"), "rolled back at", request_of(&said, "rollback"),
+                 does_fire ? fires : -1, 0);
+    const cJSON *line = told(&said, "rollback");
+    if (does_fire) {
+        assert_string_equal(member_text(line, "test", ""), "mean");
+        assert_string_equal(member_text(line, "clock", ""), "round_trip");
+        assert_true(member_number_or(line, "alpha", 0) == 0.025);
+        assert_true(member_number_or(line, "fired_at", 0) == fires);
+    }
+    assert_int_equal(member_true(health(&said), "alert_triggered"), does_fire);
+    assert_string_equal(member_text(health(&said), "verdict", ""),
+                        does_fire ? "rollback" : "inconclusive");
+    forget(&said);
+}
+
+static void test_reference_streams(void **state)
+{
+    cJSON *root = vectors_load("tests/data/guard_vectors.json");
+    const cJSON *stream;
+    int n = 0;
+    (void)state;
+    cJSON_ArrayForEach(stream, member_array(root, "streams")) {
+        check_stream(stream);
+        n++;
+    }
+    assert_int_equal(n, 9);
+    cJSON_Delete(root);
+}
+
+/* n groups of ten with a baseline; the canary takes extra_ms more. */
+static void write_groups(char path[SCRATCH_PATH_SIZE], int n, double extra_ms, bool has_time)
+{
+    struct rng rng;
+    FILE *file =
+        csv_new(path, has_time ? "arm,round_trip_ms,time_ms" : "arm,round_trip_ms,service_ms");
+    rng_seed(&rng, 3);
+    for (int i = 0; i < 10 * n; i++) {
+        const char *arm = i % 10 == 2 ? "canary" : i % 10 == 7 ? "baseline" : "stable";
+        double ms = 8 + rng_below(&rng, 4000) / 1000. + (i % 10 == 2 ? extra_ms : 0);
+        fprintf(file, "%s,%.3f,%.3f\n", arm, ms, has_time ? i + 1. : ms / 2);
+    }
+    fclose(file);
+}
+
+/* Without time_ms a block is a group, and block-ms has no say. */
+static void test_no_time(void **state)
+{
+    char path[SCRATCH_PATH_SIZE];
+    (void)state;
+    write_groups(path, 60, 10, false);
+    struct said said = replay(path, "--block-ms 1e5 --service-block-ms 1e5");
+    assert_true(request_of(&said, "rollback") == 360);
+    assert_true(member_number_or(health(&said), "canary_sample_count", 0) == 60);
+    assert_true(member_number_or(health(&said), "stable_sample_count", 0) == 540);
+    forget(&said);
+}
+
+/* A group each 10 ms: four of them fill a block of 40 ms; a verdict takes twelve blocks. */
+static void test_blocks_by_time(void **state)
+{
+    char path[SCRATCH_PATH_SIZE];
+    (void)state;
+    write_groups(path, 60, 10, true);
+    struct said said = replay(path, "--block-ms 40");
+    assert_true(request_of(&said, "rollback") == 480);
+    forget(&said);
+    said = replay(path, "--block-ms 1e5");
+    assert_null(told(&said, "rollback"));
+    assert_string_equal(member_text(health(&said), "verdict", ""), "continue");
+    forget(&said);
+}
+
+static const struct {
+    const char *options;
+    bool fires;
+} what_ifs[] = {
+    {"", true},
+    {"--margin-ms 12", false},
+    {"--margin-ratio 3", false},
+    {"--min-samples 500", false},
+    {"--alpha 1e-200", false},
+    {"--observe-only mean,tail", false},
+    {"--observe-only tail", true},
+    {"--percent 1", false}, /* groups of a hundred: 6 blocks */
+    {"--baseline off", true},
+    {"--baseline on", true},
+};
+
+static void test_what_if(void **state)
+{
+    char path[SCRATCH_PATH_SIZE];
+    (void)state;
+    write_groups(path, 60, 10, true);
+    for (size_t i = 0; i < sizeof what_ifs / sizeof what_ifs[0]; i++) {
+        char options[200];
+        snprintf(options, sizeof options, "%s%s--block-ms 10", what_ifs[i].options,
+                 what_ifs[i].options[0] != '\0' ? " " : "");
+        struct said said = replay(path, options);
+        if ((told(&said, "rollback") != NULL) != what_ifs[i].fires)
+            fail_msg("%s: %s", options, what_ifs[i].fires ? "no rollback" : "rolled back");
+        forget(&said);
+    }
+}
+
+/* Service times alone can be guilty. */
+static void test_service_clock(void **state)
+{
+    char path[SCRATCH_PATH_SIZE];
+    (void)state;
+    FILE *file = csv_new(path, "arm,service_ms,round_trip_ms");
+    for (int i = 0; i < 1000; i++)
+        fprintf(file, "%s,%.3f,10\n",
+                i % 10 == 0   ? "canary"
+                : i % 10 == 1 ? "baseline"
+                              : "stable",
+                (i % 10 == 0 ? 3 : 1) + (i / 10) % 7 * .01);
+    fclose(file);
+    struct said said = replay(path, "");
+    assert_string_equal(member_text(told(&said, "rollback"), "clock", ""), "service");
+    forget(&said);
+    said = replay(path, "--service-margin-ratio 2.5");
+    assert_null(told(&said, "rollback"));
+    forget(&said);
+}
+
+/* What stdin is while the test runs. */
+static int with_stdin(int fd, struct said *said, const char *options)
+{
+    int saved = dup(STDIN_FILENO);
+    assert_true(saved >= 0 && dup2(fd, STDIN_FILENO) >= 0);
+    *said = replay("-", options);
+    assert_true(dup2(saved, STDIN_FILENO) >= 0);
+    return close(saved);
+}
+
+/* A pipe can't be read twice, and is not: it gives what the file gives. */
+static void test_pipe(void **state)
+{
+    char path[SCRATCH_PATH_SIZE], *text = NULL;
+    size_t n;
+    int ends[2], fd;
+    (void)state;
+    write_groups(path, 60, 10, true);
+    struct said file = replay(path, ""), piped;
+    FILE *in = fopen(path, "r");
+    fd = fileno(in);
+    assert_int_equal(fd_read_file(fd, path, 1 << 20, &text, &n, NULL), 0);
+    assert_int_equal(pipe(ends), 0);
+    assert_int_equal(fd_write_all(ends[1], text, n), 0);
+    fd_close(&ends[1]);
+    with_stdin(ends[0], &piped, "");
+    assert_int_equal(piped.status, 0);
+    assert_int_equal(piped.n, file.n);
+    for (int i = 0; i < file.n; i++)
+        assert_true(cJSON_Compare(piped.line[i], file.line[i], true));
+    forget(&piped);
+    with_stdin(fd, &piped, "--baseline off"); /* seekable, and one pass only */
+    assert_int_equal(piped.status, 0);
+    fd_close(&ends[0]);
+    fclose(in);
+    free(text);
+    forget(&file);
+    forget(&piped);
+}
+
+/* Eleven blocks in which only the canary fails; its latencies may be empty. */
+static void test_errors(void **state)
+{
+    char path[SCRATCH_PATH_SIZE];
+    (void)state;
+    FILE *file = csv_new(path, "arm,outcome,round_trip_ms,service_ms");
+    for (int i = 0; i < 200; i++)
+        fprintf(file, "%s\n",
+                i % 10 == 4   ? "canary,timeout,,"
+                : i % 10 == 5 ? "baseline,ok,2,1"
+                              : "stable,ok,2,1");
+    fclose(file);
+    struct said said = replay(path, "");
+    assert_true(request_of(&said, "rollback") == 110);
+    assert_string_equal(member_text(told(&said, "rollback"), "test", ""), "errors");
+    assert_true(cJSON_IsNull(jsonx_member(told(&said, "rollback"), "clock")));
+    forget(&said);
+}
+
+/* What stands before a bad line is told; then where it is bad. */
+static void test_bad_line(void **state)
+{
+    char path[SCRATCH_PATH_SIZE];
+    (void)state;
+    write_groups(path, 60, 10, true);
+    FILE *file = fopen(path, "a");
+    fprintf(file, "canary,12,x\n");
+    fclose(file);
+    struct said said = replay(path, "--baseline on");
+    assert_int_equal(said.status, EX_DATAERR);
+    assert_non_null(told(&said, "continue"));
+    assert_non_null(strstr(said.trouble, "samples.csv: line 602: time_ms: expected milliseconds"));
+    assert_null(jsonx_member(health(&said), "metrics"));
+    forget(&said);
+}
+
+static void test_refusals(void **state)
+{
+    static const struct {
+        const char *file, *options;
+        int status;
+        const char *says;
+    } refused[] = {
+        {"/nonexistent/f", "", EX_NOINPUT, "/nonexistent/f: No such file"},
+        {"/dev/null", "", EX_DATAERR, "/dev/null: the file is empty"},
+        {"/", "", EX_IOERR, "/: Is a directory"},
+        {"f", "--mean-part 0.9", EX_USAGE, "parts of alpha are 1.55 together: at most 1"},
+        {"f", "--observe-only mean,median", EX_USAGE, "got 'mean,median'"},
+        {"f", "--baseline maybe", EX_USAGE, "auto, on or off, got 'maybe'"},
+        {"f", "--alpha 0", EX_USAGE, "above 0 and at most 0.5, got '0'"},
+        {"f", "--json", EX_USAGE, "--json does not go with 'replay'"},
+        {"", "", EX_USAGE, "replay' needs a FILE"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++) {
+        struct said said = replay(refused[i].file, refused[i].options);
+        assert_int_equal(said.status, refused[i].status);
+        ctl_assert_says(said.trouble, refused[i].says);
+        assert_int_equal(said.n, 0);
+        forget(&said);
+    }
+}
+
+/* Nothing but a header is no samples, and no mistake. */
+static void test_nothing(void **state)
+{
+    char path[SCRATCH_PATH_SIZE];
+    (void)state;
+    fclose(csv_new(path, "arm,round_trip_ms"));
+    struct said said = replay(path, "");
+    assert_int_equal(said.status, 0);
+    assert_int_equal(said.n, 1);
+    assert_string_equal(member_text(health(&said), "verdict", ""), "none");
+    forget(&said);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_reference_streams),
+        cmocka_unit_test(test_no_time),
+        cmocka_unit_test(test_blocks_by_time),
+        cmocka_unit_test(test_what_if),
+        cmocka_unit_test(test_service_clock),
+        cmocka_unit_test(test_pipe),
+        cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_bad_line),
+        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_nothing),
+    };
+    return cmocka_run_group_tests_name("ctl_replay", tests, scratch_setup, scratch_teardown);
+}
