@@ -155,12 +155,15 @@ simulate: $(SIMULATE) ## false alarms and time to detect: RUNS=1000 SEED=1, ARGS
 	    python3 tests/simulate/plot.py $(BUILD)/simulate.json $(BUILD)/simulate.svg; fi
 	@echo "  also as $(BUILD)/simulate.md, .json and .svg"
 
-BENCH_TOOLS := $(addprefix $(BUILD)/tests/bench/,bare_evhttp raw_epoll model_server)
+json-cost: $(BUILD)/tests/bench/json_cost ## what the strict scan of JSON costs
+	@$<
+
+BENCH_TOOLS := $(addprefix $(BUILD)/tests/bench/,bare_evhttp raw_epoll model_server json_cost)
 $(BENCH_TOOLS): $(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o $(BUILD)/tests/all.a
 	$(call say,LD,$@)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
-.PHONY: bench bench-deps
+.PHONY: bench bench-deps json-cost
 bench: $(PROGRAMS) $(BENCH_TOOLS) ## canaryd beside what one would use instead; ARGS=--help tells more
 	@tests/bench/bench.py $(BUILD) $(ARGS)
 
@@ -188,7 +191,7 @@ lint-includes:
 	$(Q)tests/lint-includes.sh
 
 lint-faults:
-	$(call say,DOC,tests that docs/faults.md names)
+	$(call say,DOC,tests that the docs name)
 	$(Q)tests/lint-faults.sh
 
 lint-cppcheck:

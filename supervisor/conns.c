@@ -31,9 +31,7 @@
 #include "common/mem.h"
 #include "common/rng.h"
 #include "supervisor/conns_private.h"
-#include "supervisor/listen.h"
 #include "supervisor/problems.h"
-#include "supervisor/settings.h"
 
 #define LINGER_MS       1000 /* for a client to read why it was refused */
 #define MAX_LINGERING   256
@@ -322,15 +320,6 @@ static struct bufferevent *make_bufferevent(struct event_base *base, void *arg)
 }
 
 /* --- For the gateway --------------------------------------------------------*/
-
-struct conns_limits conns_limits_of(const struct settings *s)
-{
-    return (struct conns_limits){.header_ms = s->header_timeout_ms,
-                                 .body_ms = s->body_timeout_ms,
-                                 .write_ms = s->write_timeout_ms,
-                                 .idle_ms = s->idle_timeout_ms,
-                                 .max = listen_max_connections(s->max_connections)};
-}
 
 struct conns *conns_new(struct event_base *base, struct evhttp *http,
                         const struct conns_limits *limits)

@@ -15,7 +15,6 @@
 
 struct conn;
 struct conns;
-struct settings;
 struct event_base;
 struct evhttp;
 struct evhttp_request;
@@ -29,9 +28,6 @@ struct conns_limits {
     int64_t idle_ms;   /* between an answer and the next request */
     size_t max;        /* connections at the same time */
 };
-
-/* As the settings say, and as many connections as there can be descriptors for. */
-struct conns_limits conns_limits_of(const struct settings *s);
 
 /* Watches every connection that http accepts from now on (it takes http's bevcb). */
 struct conns *conns_new(struct event_base *base, struct evhttp *http,

@@ -3,10 +3,12 @@
  * canaryd: builds the rooms from the bottom up, connects their news, runs the
  * loop and takes everything down again. No other module sees the whole.
  */
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -203,7 +205,7 @@ static void adopt_settings(struct canaryd *d, struct settings *wanted)
     settings_log_changes(old, wanted);
     settings_keep_fixed(wanted, old);
     d->settings = wanted;
-    const struct conns_limits limits = conns_limits_of(wanted);
+    const struct conns_limits limits = doors_limits(wanted);
     log_set_level((enum log_level)log_level_parse(wanted->log_level));
     fleet_set_settings(d->fleet, wanted);
     router_set_settings(d->router, wanted);
@@ -444,7 +446,7 @@ static void build_apis(struct canaryd *d)
 {
     const struct gateway_options options = {
         .max_body_bytes = d->settings->max_body_bytes,
-        .limits = conns_limits_of(d->settings),
+        .limits = doors_limits(d->settings),
         .access = d->access,
         .on_admin = audit_call,
         .on_admin_arg = d->audit,
@@ -484,11 +486,6 @@ int main(int argc, char **argv)
     struct canaryd d = {.exit_status = EX_OK};
     log_init("canaryd", LOG_LEVEL_INFO);
     d.settings = cli_begin(argc, argv, &d.cli);
-    log_set_level((enum log_level)log_level_parse(d.settings->log_level));
-    if (dir_is_open_to_all(d.settings->model_dir))
-        log_warn("model_dir: anybody may write to %s; .joblib and .pkl models, which are programs, "
-                 "are refused from it",
-                 d.settings->model_dir);
     build(&d);
     rollout_start(d.rollout, d.saved);
     turn_run(d.turn);

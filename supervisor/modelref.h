@@ -9,6 +9,7 @@
 #define CANARYD_MODELREF_H
 
 #include <stddef.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "common/err.h"
