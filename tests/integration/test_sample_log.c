@@ -24,7 +24,7 @@
 static void deploy(struct server *s)
 {
     answer_is(server_post(s, "/admin/deploy-canary", "{\"model_path\":\"model_v2.json\"}"), 200);
-    status_wait_pid(s, "baseline", 0);
+    status_wait_baseline(s);
 }
 
 /* path NULL: samples.csv in its directory. */
