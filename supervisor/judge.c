@@ -37,6 +37,8 @@ struct judge {
     uint64_t era;        /* the how manieth rule it is */
     uint64_t deployment; /* tag of the memory on the board */
     bool active;
+    bool goes_on;                     /* after a restart */
+    bool log_is_due;                  /* the share is not opened yet */
     struct judge_surroundings before; /* the deployment */
     bool told;                        /* the listener knows that the rule has fired */
     cJSON *frozen;                    /* the report of a rollback nobody asked for, or NULL */
@@ -217,25 +219,27 @@ static void forget_report(struct judge *j)
     j->frozen = NULL;
 }
 
-void judge_begin(struct judge *j, uint64_t deployment, int64_t now_ns)
+void judge_begin(struct judge *j, uint64_t deployment)
 {
-    bool goes_on = resume_rule(j, deployment);
-    if (!goes_on)
+    j->goes_on = resume_rule(j, deployment);
+    if (!j->goes_on)
         start_rule(j);
     forget_report(j);
     j->deployment = deployment;
     j->active = true;
     j->before = look_around(j);
     save_counts(j);
-    if (goes_on)
+    if (j->goes_on)
         save_evidence(j);
-    if (j->log != NULL)
-        sample_log_begin(j->log, j->settings->sample_log, goes_on, now_ns);
+    j->log_is_due = j->log != NULL;
 }
 
 void judge_open_share(struct judge *j, enum arm reference, int64_t now_ns)
 {
     rule_open_share(j->rule, reference, now_ns);
+    if (j->log_is_due) /* its times count from here, as the first block's does */
+        sample_log_begin(j->log, j->settings->sample_log, j->goes_on, now_ns);
+    j->log_is_due = false;
 }
 
 static void stand_down(struct judge *j)

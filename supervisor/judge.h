@@ -44,10 +44,11 @@ void judge_remember(struct judge *j, const struct board *last);
 
 /* A canary is out: evidence begins anew, or goes on if this deployment is the one
  * remembered. Its share is still to be opened. */
-void judge_begin(struct judge *j, uint64_t deployment, int64_t now_ns);
+void judge_begin(struct judge *j, uint64_t deployment);
 
 /* The canary's share is opened, or another one than before. reference: who it is
- * compared with, ARM_BASELINE or ARM_STABLE. now_ns: monotonic, as everywhere here. */
+ * compared with, ARM_BASELINE or ARM_STABLE. now_ns: monotonic, as everywhere here; the
+ * deployment's samples are logged from here on. */
 void judge_open_share(struct judge *j, enum arm reference, int64_t now_ns);
 
 /* The canary has gone by its operator's will: there is nothing to report. */

@@ -65,7 +65,7 @@ static void test_answers(void **state)
     (void)state;
     struct server *s = server_start(by_hand);
     deploy(s);
-    status_wait_pid(s, "baseline", 0);
+    status_wait_baseline(s);
     double before = answer_number(status_get(s), "requests.answered_by_baseline");
     for (int i = 0; i < 100; i++) {
         const struct http_answer *a = server_predict(s);
@@ -233,7 +233,7 @@ static void test_no_verdict_without_a_baseline(void **state)
     assert_true(answer_number(a, "baseline_sample_count") == 0);
     baseline_says(s, "no verdict on latencies");
     begin_trouble(s, "");
-    status_wait_pid(s, "baseline", 0);
+    status_wait_baseline(s);
     baseline_says(s, "a second worker of the stable version");
     for (int i = 0; i < 100; i++) {
         for (int k = 0; k < 20; k++)

@@ -15,6 +15,7 @@
 
 #include "common/mem.h"
 #include "tests/support/answer.h"
+#include "tests/support/ctl_run.h"
 #include "tests/support/server.h"
 #include "tests/support/status.h"
 #include "tests/support/traffic.h"
@@ -24,7 +25,7 @@
 static void deploy(struct server *s)
 {
     answer_is(server_post(s, "/admin/deploy-canary", "{\"model_path\":\"model_v2.json\"}"), 200);
-    status_wait_pid(s, "baseline", 0);
+    status_wait_baseline(s);
 }
 
 /* path NULL: samples.csv in its directory. */
@@ -127,6 +128,65 @@ static void test_many_at_once(void **state)
     read_log(path, (int)report.n_ok);
 }
 
+/* The last line of a replay: its health report. */
+static cJSON *replay(const char *path)
+{
+    char *line = mem_printf("replay %s --percent 10", path);
+    struct ctl_run r = ctl_run_alone(line);
+    free(line);
+    char *end = strrchr(r.out, '\n');
+    *end = '\0';
+    const char *last = strrchr(r.out, '\n');
+    cJSON *health = cJSON_Parse(last != NULL ? last + 1 : r.out);
+    assert_non_null(health);
+    ctl_run_clear(&r);
+    return health;
+}
+
+static void compare_members(const cJSON *live, const cJSON *again, const char *const names[])
+{
+    for (; *names != NULL; names++)
+        if (!cJSON_Compare(cJSON_GetObjectItemCaseSensitive(live, *names),
+                           cJSON_GetObjectItemCaseSensitive(again, *names), true))
+            fail_msg("%s: %s\nis not\n%s", *names, cJSON_PrintUnformatted(live),
+                     cJSON_PrintUnformatted(again));
+}
+
+/* What is replayed is what was judged, to the last digit: blocks, evidence, and the draw at
+ * which it fired. */
+static void test_a_replay_finds_the_same(void **state)
+{
+    static const char *const same[] = {"p_value",
+                                       "stable_sample_count",
+                                       "canary_sample_count",
+                                       "verdict",
+                                       "verdict_test",
+                                       "verdict_clock",
+                                       "metrics",
+                                       "effect",
+                                       "service_effect",
+                                       "baseline_sample_count",
+                                       NULL};
+    (void)state;
+    struct server *s = start_with(NULL);
+    const char *path = server_path(s, "samples.csv");
+    deploy(s);
+    struct traffic *t = traffic_start(s->port, 4);
+    traffic_wait(t, 2000);
+    answer_is(server_post(s, "/admin/toggle-slowdown", NULL), 200);
+    traffic_wait(t, 2000);
+    struct traffic_report report = traffic_stop(&t);
+    traffic_expect_clean(&report);
+    const struct http_answer *a = server_get(s, "/admin/check-canary-health");
+    assert_true(answer_bool(a, "alert_triggered"));
+    cJSON *live = cJSON_Duplicate(a->json, true);
+    server_stop(s);
+    cJSON *again = replay(path);
+    compare_members(live, again, same);
+    cJSON_Delete(live);
+    cJSON_Delete(again);
+}
+
 static int count(const char *text, const char *what)
 {
     int n = 0;
@@ -155,6 +215,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         SERVER_TEST(test_every_draw),
         SERVER_TEST(test_many_at_once),
+        SERVER_TEST(test_a_replay_finds_the_same),
         SERVER_TEST(test_no_room),
     };
     return cmocka_run_group_tests_name("sample_log", tests, NULL, NULL);

@@ -73,8 +73,8 @@ static void crash(void)
 
 static void begin(uint64_t deployment, enum arm reference)
 {
-    judge_begin(x.judge, deployment, ++x.now_ns);
-    judge_open_share(x.judge, reference, x.now_ns);
+    judge_begin(x.judge, deployment);
+    judge_open_share(x.judge, reference, ++x.now_ns);
 }
 
 static struct judge_ticket draw(enum arm arm)
