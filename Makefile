@@ -24,7 +24,7 @@ SANFLAG := $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-fra
 
 # msgpack-c is `msgpack` to pkg-config on Debian 12 and `msgpack-c` in newer releases.
 MSGPACK := $(shell pkg-config --exists msgpack 2>/dev/null && echo msgpack || echo msgpack-c)
-PKGS    := libevent $(MSGPACK) libcjson libmd
+PKGS    := libevent $(MSGPACK) libcjson libmd libseccomp
 # Libraries' headers come in as system headers: our warnings are for our code.
 PKG_INC := $(subst -I,-isystem ,$(shell pkg-config --cflags-only-I $(PKGS) libRmath 2>/dev/null))
 
@@ -32,7 +32,7 @@ PKG_INC := $(subst -I,-isystem ,$(shell pkg-config --cflags-only-I $(PKGS) libRm
 CPPFLAGS += -I. $(PKG_INC) -D_GNU_SOURCE -DCANARYD_VERSION='"$(VERSION)"' -DMATHLIB_STANDALONE
 CFLAGS   += -std=c17 $(OPT) -ffp-contract=off $(WARN) $(HARDEN) $(SANFLAG)
 LDFLAGS  += -pie -Wl,-z,relro,-z,now -Wl,--as-needed $(SANFLAG)
-LDLIBS   += -levent_core -levent_extra $(shell pkg-config --libs $(MSGPACK) libcjson libmd 2>/dev/null) \
+LDLIBS   += -levent_core -levent_extra $(shell pkg-config --libs $(MSGPACK) libcjson libmd libseccomp 2>/dev/null) \
             -lRmath -lm -pthread
 
 Q := $(if $(filter 1,$(V)),,@)
@@ -54,7 +54,8 @@ INTEGRATION_TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/integration/test
 # A program that the unit tests start as a worker; of the rest each takes what it names, and
 # so may take the place of what it does not want.
 EVIL_WORKER       := $(BUILD)/tests/support/evil_worker
-# A library that a test preloads into canaryd.
+# Preloaded by tests: the n-th allocation fails; canaryd dies at a named point.
+FAILING_MALLOC    := $(BUILD)/tests/support/failing_malloc.so
 TRIPWIRE          := $(BUILD)/tests/support/tripwire.so
 TEST_SUPPORT      := $(filter-out $(EVIL_WORKER).o $(TRIPWIRE:.so=.o) %/main.o,\
                      $(call objects,tests/support/*.c tests/simulate/*.c))
@@ -72,7 +73,7 @@ $(BUILD)/%.o: %.c Makefile
 
 $(BUILD)/canaryd: $(SUPER) $(JUDGE) $(PROTO) $(COMMON)
 $(BUILD)/canary-worker: $(WORKER) $(PROTO) $(COMMON)
-$(BUILD)/canaryctl: $(CTL) $(JUDGE) $(PROTO) $(COMMON)
+$(BUILD)/canaryctl: $(CTL) $(JUDGE) $(PROTO) $(filter-out %/cage.o,$(COMMON))
 $(PROGRAMS):
 	$(call say,LD,$@)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
@@ -90,6 +91,11 @@ $(BUILD)/tests/support.a: $(TEST_SUPPORT)
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(BUILD)/tests/support.a $(BUILD)/tests/all.a
 	$(call say,LD,$@)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
+
+$(FAILING_MALLOC): tests/support/preload/failing_malloc.c
+	$(call say,LD,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) -std=c17 -D_GNU_SOURCE $(OPT) $(WARN) -fPIC -shared -o $@ $<
 
 $(CHAOS): $(call objects,tests/chaos/*.c) $(BUILD)/tests/support.a $(BUILD)/tests/all.a
 	$(call say,LD,$@)
@@ -121,26 +127,40 @@ demo: deps ## install, build, and play the whole workflow against a server of it
 
 # --- Testing it ---------------------------------------------------------------
 
-.PHONY: test check unit integration chaos overload simulate lint format coverage
+.PHONY: test check unit integration chaos fuzz overload simulate lint format coverage
 test: ## install, build, and run every test
 	@etc/install-deps.sh build test $(if $(filter 1,$(PYTHON)),python)
 	@$(MAKE) --no-print-directory check
 
-check: $(PROGRAMS) $(EVIL_WORKER) $(TRIPWIRE) $(CHAOS) $(UNIT_TESTS) $(INTEGRATION_TESTS)
+check: $(PROGRAMS) $(EVIL_WORKER) $(TRIPWIRE) $(FAILING_MALLOC) $(CHAOS) $(UNIT_TESTS) $(INTEGRATION_TESTS)
 	@CANARYD_BUILD=$(BUILD) tests/run.sh $(UNIT_TESTS) $(INTEGRATION_TESTS)
 
 unit: $(PROGRAMS) $(EVIL_WORKER) $(UNIT_TESTS) ## run the unit tests alone
 	@CANARYD_BUILD=$(BUILD) tests/run.sh $(UNIT_TESTS)
 
-integration: $(PROGRAMS) $(EVIL_WORKER) $(TRIPWIRE) $(CHAOS) $(INTEGRATION_TESTS) ## run the integration tests alone
+integration: $(PROGRAMS) $(EVIL_WORKER) $(TRIPWIRE) $(FAILING_MALLOC) $(CHAOS) $(INTEGRATION_TESTS) ## run the integration tests alone
 	@CANARYD_BUILD=$(BUILD) tests/run.sh $(INTEGRATION_TESTS)
 
 S ?= 60
 chaos: $(PROGRAMS) $(EVIL_WORKER) $(CHAOS) ## faults under load for S=60 seconds; SEED=n repeats, ARGS=--crash kills canaryd
 	@CANARYD_BUILD=$(BUILD) $(CHAOS) --seconds $(S) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
+# libFuzzer is clang's. A build of its own: every object is instrumented.
+FUZZERS := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+ifeq ($(origin S),file)
+fuzz: S := 20
+endif
+fuzz: ## each fuzzer for S=20 seconds, from tests/fuzz/corpus; FUZZERS=fuzz_json for one
+	@$(MAKE) --no-print-directory CC=clang BUILD=build/fuzz SAN=fuzzer-no-link,address,undefined OPT='-O1 -g' WERROR=0 \
+	    $(addprefix build/fuzz/tests/fuzz/,$(FUZZERS))
+	@tests/fuzz/run.sh build/fuzz $(S) $(FUZZERS)
+
+$(BUILD)/tests/fuzz/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(BUILD)/tests/fuzz/fuzz.o $(BUILD)/tests/all.a
+	$(call say,LD,$@)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LDLIBS)
+
 SOURCES := $(wildcard common/*.c proto/*.c judge/*.c supervisor/*.c worker/*.c ctl/*.c)
-TESTS_C := $(wildcard tests/*/*.c)
+TESTS_C := $(wildcard tests/*/*.c tests/support/preload/*.c)
 HEADERS := $(wildcard common/*.h proto/*.h judge/*.h supervisor/*.h worker/*.h ctl/*.h tests/*/*.h)
 TIDY    := $(addprefix $(BUILD)/tidy/,$(addsuffix .ok,$(SOURCES)))
 
@@ -214,7 +234,7 @@ format: ## lay the sources out
 	clang-format -i $(SOURCES) $(TESTS_C) $(HEADERS)
 
 coverage: ## line coverage of the tests, by gcov
-	@$(MAKE) --no-print-directory BUILD=build/coverage OPT='-O0 -g --coverage' LDFLAGS=--coverage test
+	@$(MAKE) --no-print-directory BUILD=build/coverage OPT='-O0 -g --coverage -DCANARYD_COVERAGE' LDFLAGS=--coverage test
 	@tests/coverage.sh build/coverage
 
 # --- Installing it ------------------------------------------------------------

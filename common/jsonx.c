@@ -8,6 +8,7 @@
  */
 #include "common/jsonx.h"
 
+#include <errno.h>
 #include <ctype.h>
 #include <math.h>
 #include <stdio.h>
@@ -409,9 +410,11 @@ cJSON *jsonx_parse(const char *text, size_t n, struct err *e)
 {
     if (jsonx_check(text, n, e) < 0)
         return NULL;
+    errno = 0;
     cJSON *root = cJSON_ParseWithLength(text, n);
     if (root == NULL) {
-        err_set(e, "bad-json", "the JSON could not be read (no memory, or a limit of cJSON)");
+        err_set(e, "bad-json", "the JSON could not be read: %s",
+                errno == ENOMEM ? "out of memory" : "a limit of cJSON");
         return NULL;
     }
     if (check_all_keys(root, e) < 0) {

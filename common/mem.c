@@ -38,9 +38,24 @@ void *mem_resize(void *p, size_t n, size_t size)
     return checked(reallocarray(p, n, size), n, size);
 }
 
+void *mem_malloc(size_t size)
+{
+    return checked(malloc(size > 0 ? size : 1), size, 1);
+}
+
+void *mem_realloc(void *p, size_t size)
+{
+    return mem_resize(p, size, 1);
+}
+
 char *mem_strdup(const char *s)
 {
     return checked(strdup(s), strlen(s) + 1, 1);
+}
+
+char *mem_strndup(const char *s, size_t n)
+{
+    return checked(strndup(s, n), n, 1);
 }
 
 char *mem_printf(const char *fmt, ...)

@@ -8,7 +8,7 @@ set -eu
 packages_of() {
     case $1 in
     build) echo gcc libc6-dev make pkg-config libevent-dev libmsgpack-dev libcjson-dev \
-        r-mathlib libmd-dev ;;
+        r-mathlib libmd-dev libseccomp-dev ;;
     test) echo libcmocka-dev procps ;;
     python) echo python3 python3-sklearn python3-joblib python3-msgpack ;;
     lint) echo clang-format clang-tidy cppcheck ;;
@@ -35,7 +35,7 @@ for group in "$@"; do wanted="$wanted $(packages_of "$group")"; done
 if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
     # No Debian: trust what is there, and say what belongs there.
     if command -v cc >/dev/null && command -v pkg-config >/dev/null &&
-        pkg-config --exists libevent libcjson libRmath libmd; then
+        pkg-config --exists libevent libcjson libRmath libmd libseccomp; then
         exit 0
     fi
     echo "install-deps: this is not Debian or Ubuntu; install what is called there:$wanted" >&2

@@ -15,8 +15,9 @@ comes out: the document is evaluated here on probe rows and compared with the
 model's own predict_proba (predict, for regressors). The probes go into the
 document, and canary-worker compares them once more when it reads it.
 
-Loading a .joblib or .pickle file runs whatever code it holds. Export only what
-you would run.
+Loading a .joblib or .pickle file runs whatever code it holds. With --cage-fd this
+process first locks itself in (canary_cage.py); without it (by hand) export only
+what you would run. Exit status 77: there is nothing to lock it in with.
 """
 import argparse
 import hashlib
@@ -27,21 +28,23 @@ import sys
 import warnings
 from fractions import Fraction
 
-import numpy as np
-import sklearn
-
 # What the Python worker knows as well: beside this file where it is installed, else in the source
 # tree. At the end of the path, so that nothing there can take a library's place.
 HERE = os.path.dirname(os.path.realpath(__file__))
 sys.path += [HERE, os.path.join(HERE, "..", "worker", "python")]
-from canary_cage import enter_cage  # noqa: E402
+from canary_cage import NoCage, enter_cage  # noqa: E402
 from canary_estimator import (  # noqa: E402
-    Refusal, check_estimator, failure, load, n_features_of, one_line, outline, read_all, title)
+    Refusal, check_estimator, failure, load, n_features_of, one_line, out_of_memory, outline,
+    read_all, title)
+
+import numpy as np  # noqa: E402
+import sklearn  # noqa: E402
 
 FLOAT_MAX = sys.float_info.max
 MAX_PROBE_NUMBERS = 65536  # of inputs, over all probe rows
 DEFAULT_PROBES = 256
 EXIT_INEXPRESSIBLE = 10
+EX_NOPERM = 77
 ONLY = (
     "it serves logistic and linear regressions, decision trees, random forests, extra trees and "
     "(histogram) gradient boosting with one output, alone or behind scalers"
@@ -649,9 +652,9 @@ def convert(data, args, source, names=None):
     digest = hashlib.sha256(data).hexdigest()
     try:
         return render(export(estimator, args.output_name, args.probes, source, digest, names))
-    except Refusal:
+    except (Refusal, MemoryError):
         raise
-    except Exception as e:  # an estimator half fitted, or of an unknown release
+    except BaseException as e:  # an estimator half fitted, or of an unknown release
         raise Refusal(f"{title(estimator)} cannot be exported: {failure(e)}")
 
 
@@ -662,7 +665,7 @@ def write_all(fd, data):
 
 def run(args):
     if args.from_fd is not None:
-        enter_cage()
+        enter_cage(args.cage_fd, args.user, args.allow_uncaged)
         write_all(args.to_fd, convert(read_all(args.from_fd), args, args.source_name))
         return
     with open(args.model, "rb") as stream:
@@ -687,6 +690,11 @@ def parse(argv):
     p.add_argument("--reason-fd", type=int, default=2, help="write a refusal's reason to this "
                    "descriptor (2)")
     p.add_argument("--source-name", help="the model file's name, for the document")
+    p.add_argument("--cage-fd", type=int, help="lock this process in before the model is read; the "
+                   "descriptor holds the filter of system calls")
+    p.add_argument("--user", default="0:0", help="UID:GID to become in the cage (0:0: nobody else)")
+    p.add_argument("--allow-uncaged", action="store_true", help="go on where there is no Landlock "
+                   "or seccomp")
     args = p.parse_args(argv)
     if (args.from_fd is None) == (args.model is None) or \
        (args.from_fd is None) != (args.to_fd is None) or (args.model and not args.json):
@@ -700,13 +708,17 @@ def main(argv=None):
     args = parse(argv)
     warnings.showwarning = lambda message, *rest: print(
         f"export.py: warning: {one_line(message)}", file=sys.stderr)
+    status = 0
     try:
         run(args)
-    except (Refusal, OSError, MemoryError) as e:
-        reason = one_line(e if isinstance(e, Refusal) else failure(e))
-        write_all(args.reason_fd, (reason + "\n").encode())
-        return EXIT_INEXPRESSIBLE if isinstance(e, Inexpressible) else 1
-    return 0
+    except (Refusal, NoCage, OSError, MemoryError) as e:
+        reason = out_of_memory() if isinstance(e, MemoryError) else e
+        reason = failure(e) if isinstance(e, OSError) else reason
+        write_all(args.reason_fd, (one_line(reason) + "\n").encode())
+        status = {Inexpressible: EXIT_INEXPRESSIBLE, NoCage: EX_NOPERM}.get(type(e), 1)
+    if args.cage_fd is not None:
+        os._exit(status)  # the interpreter's own end does things that the cage does not allow
+    return status
 
 
 if __name__ == "__main__":

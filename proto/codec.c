@@ -9,10 +9,12 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sysexits.h>
 
 #include <msgpack.h>
 
 #include "common/jsonx.h"
+#include "common/log.h"
 #include "common/mem.h"
 
 #define ZONE_BYTES 8192
@@ -27,7 +29,8 @@ struct codec {
 struct codec *codec_new(void)
 {
     struct codec *c = mem_alloc(sizeof *c);
-    msgpack_zone_init(&c->zone, ZONE_BYTES);
+    if (!msgpack_zone_init(&c->zone, ZONE_BYTES))
+        fatal(EX_SOFTWARE, "out of memory: no room for a codec");
     return c;
 }
 
@@ -258,7 +261,8 @@ static bool decode_ready(struct codec *c, const msgpack_object *f, struct msg *m
     uint64_t version, n_features;
     (void)c;
     if (!as_uint(&f[0], 0, UINT32_MAX, &version) || !as_name(&f[1], m->kind) ||
-        !as_uint(&f[2], 1, WIRE_MAX_FEATURES, &n_features) || !as_name(&f[3], m->output))
+        !as_uint(&f[2], 1, WIRE_MAX_FEATURES, &n_features) || !as_name(&f[3], m->output) ||
+        !as_name(&f[4], m->cage))
         return false;
     m->version = (uint32_t)version;
     m->n_features = (uint32_t)n_features;
@@ -287,7 +291,7 @@ static const struct {
 } messages[] = {
     {WIRE_PREDICT, "PREDICT", 2, decode_predict}, {WIRE_DELAY, "DELAY", 1, decode_delay},
     {WIRE_PING, "PING", 0, decode_bare},          {WIRE_QUIT, "QUIT", 0, decode_bare},
-    {WIRE_READY, "READY", 4, decode_ready},       {WIRE_REFUSE, "REFUSE", 1, decode_text},
+    {WIRE_READY, "READY", 5, decode_ready},       {WIRE_REFUSE, "REFUSE", 1, decode_text},
     {WIRE_RESULT, "RESULT", 2, decode_result},    {WIRE_FAULT, "FAULT", 1, decode_text},
     {WIRE_PONG, "PONG", 0, decode_bare},
 };
@@ -400,13 +404,14 @@ void codec_put_quit(struct frame_writer *w)
 }
 
 void codec_put_ready(struct frame_writer *w, const char *kind, uint32_t n_features,
-                     const char *output)
+                     const char *output, const char *cage)
 {
-    msgpack_packer p = begin(w, WIRE_READY, 0, 4);
+    msgpack_packer p = begin(w, WIRE_READY, 0, 5);
     msgpack_pack_uint32(&p, WIRE_VERSION);
     put_text(&p, kind);
     msgpack_pack_uint32(&p, n_features);
     put_text(&p, output);
+    put_text(&p, cage);
     frame_end(w);
 }
 

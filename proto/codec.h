@@ -26,6 +26,7 @@ struct msg {
     uint32_t version;               /* READY */
     uint32_t n_features;            /* READY: 1 .. WIRE_MAX_FEATURES */
     char kind[WIRE_MAX_NAME + 1];   /* READY */
+    char cage[WIRE_MAX_NAME + 1];   /* READY: "full", or what is missing of it */
     char output[WIRE_MAX_NAME + 1]; /* READY: printable ASCII, no quote or backslash */
     char text[WIRE_MAX_TEXT + 1];   /* REFUSE, FAULT: valid UTF-8; cut if longer */
 };
@@ -47,7 +48,7 @@ void codec_put_delay(struct frame_writer *w, double ms);
 void codec_put_ping(struct frame_writer *w, uint64_t id);
 void codec_put_quit(struct frame_writer *w);
 void codec_put_ready(struct frame_writer *w, const char *kind, uint32_t n_features,
-                     const char *output);
+                     const char *output, const char *cage);
 void codec_put_refuse(struct frame_writer *w, const char *text);
 void codec_put_result(struct frame_writer *w, uint64_t id, const double *outputs, size_t n,
                       uint64_t service_ns);

@@ -53,6 +53,7 @@ static cJSON *proc_to_json(struct api_status *a, enum role role, const struct pr
     cJSON_AddStringToObject(object, "role", proc_role(p));
     cJSON_AddStringToObject(object, "state", proc_state_name(proc_state(p)));
     cJSON_AddStringToObject(object, "kind", proc_kind(p));
+    cJSON_AddStringToObject(object, "cage", proc_cage(p));
     cJSON_AddNumberToObject(object, "n_features", proc_n_features(p));
     cJSON_AddNumberToObject(object, "uptime_s",
                             (double)(clock_mono_ns() - proc_started_ns(p)) / (double)NS_PER_SEC);

@@ -8,12 +8,14 @@
 
 #include <ctype.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sysexits.h>
 #include <unistd.h>
 
 #include <event2/event.h>
@@ -70,11 +72,53 @@ static void read_reason(int fd, char *said, size_t size)
     jsonx_clean_utf8(said);
 }
 
+/* What the signals mean that the cage sends. */
+static const struct meaning {
+    int signal;
+    const char *code, *text;
+} meanings[] = {
+    {SIGSYS, "model-invalid",
+     "the model file tried to do what no model needs to (killed by SIGSYS)"},
+    {SIGXFSZ, "model-invalid", "the model file tried to write too much (killed by SIGXFSZ)"},
+    {SIGXCPU, "worker-start-timeout",
+     "the model file took longer than start_timeout_ms of processor time (killed by SIGXCPU)"},
+};
+
+/* NULL: it was nothing of that. */
+static const struct meaning *meaning_of(const char *how)
+{
+    char start[24];
+    for (size_t i = 0; i < sizeof meanings / sizeof meanings[0]; i++) {
+        snprintf(start, sizeof start, "signal %d ", meanings[i].signal);
+        if (strncmp(how, start, strlen(start)) == 0)
+            return &meanings[i];
+    }
+    return NULL;
+}
+
+static void explain_silence(const struct exporter *x, const char *how, struct err *e)
+{
+    const struct meaning *m = meaning_of(how);
+    const char *last = words_last(x->words);
+    char ended[120];
+    snprintf(ended, sizeof ended, "the export ended with %s and no reason", how);
+    err_set(e, m != NULL ? m->code : "model-invalid", "%s: %s%s%s", x->name,
+            m != NULL ? m->text : ended, last[0] != '\0' ? "; last words: " : "", last);
+}
+
 static const char *refusal_code(const char *how)
 {
-    char inexpressible[32];
-    snprintf(inexpressible, sizeof inexpressible, "exit status %d", EXPORTER_EXIT_INEXPRESSIBLE);
-    return strcmp(how, inexpressible) == 0 ? "model-inexpressible" : "model-invalid";
+    static const struct {
+        int status;
+        const char *code;
+    } codes[] = {{EXPORTER_EXIT_INEXPRESSIBLE, "model-inexpressible"}, {EX_NOPERM, "cage-missing"}};
+    char exit_status[32];
+    for (size_t i = 0; i < sizeof codes / sizeof codes[0]; i++) {
+        snprintf(exit_status, sizeof exit_status, "exit status %d", codes[i].status);
+        if (strcmp(how, exit_status) == 0)
+            return codes[i].code;
+    }
+    return "model-invalid";
 }
 
 /* What the child said, or what became of it. */
@@ -82,18 +126,15 @@ static void explain_exit(struct exporter *x, const char *how, struct err *e)
 {
     char said[401];
     read_reason(x->reason_fd, said, sizeof said);
-    if (x->cancelled) {
+    if (x->cancelled)
         err_set(e, "cancelled", "%s: the export was cancelled", x->name);
-    } else if (said[0] != '\0') {
+    else if (said[0] != '\0')
         err_set(e, refusal_code(how), "%s: %s", x->name, said);
-    } else if (x->timed_out) {
+    else if (x->timed_out)
         err_set(e, "worker-start-timeout", "%s: the export was not done within %lld ms", x->name,
                 (long long)x->options.timeout_ms);
-    } else {
-        const char *last = words_last(x->words);
-        err_set(e, "model-invalid", "%s: the export ended with %s and no reason%s%s", x->name, how,
-                last[0] != '\0' ? "; last words: " : "", last);
-    }
+    else
+        explain_silence(x, how, e);
 }
 
 static int check_result(struct exporter *x, struct err *e)
@@ -139,14 +180,12 @@ static void on_exit_of_child(evutil_socket_t fd, short what, void *arg)
     listener.done(listener.arg, native_fd, &e);
 }
 
-static int start_with_output(struct exporter *x, int pickle_fd, int output_fd, struct err *e)
+/* Descriptors of the child from 3 on: reason, pickle, result, filter. */
+static int spawn_python(struct exporter *x, const int fds[SPAWN_MAX_FDS], int output_fd,
+                        struct err *e)
 {
-    int pipe_fds[2];
-    if (pipe2(pipe_fds, O_CLOEXEC) < 0)
-        return err_set_errno(e, "spawn-failed", "pipe");
-    x->reason_fd = pipe_fds[0];
-    fd_set_nonblock(x->reason_fd);
-    x->native_fd = memfd_create("canaryd-native", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    char user[32];
+    snprintf(user, sizeof user, "%u:%u", x->options.uid, x->options.gid);
     const char *const argv[] = {x->options.python,
                                 "-I",
                                 "-B",
@@ -159,13 +198,36 @@ static int start_with_output(struct exporter *x, int pickle_fd, int output_fd, s
                                 "3",
                                 "--source-name",
                                 x->name,
+                                "--cage-fd",
+                                "6",
+                                "--user",
+                                user,
+                                x->options.allow_uncaged ? "--allow-uncaged" : NULL,
                                 NULL};
-    struct spawn_request request = {.argv = argv,
-                                    .fds = {pipe_fds[1], pickle_fd, x->native_fd},
-                                    .n_fds = 3,
-                                    .output_fd = output_fd};
+    struct spawn_request request = {
+        .argv = argv,
+        .n_fds = SPAWN_MAX_FDS,
+        .output_fd = output_fd,
+        /* It changes user itself: root's Python may lie where nobody else can read. */
+        .limits = {.memory_bytes = x->options.memory_bytes,
+                   .file_bytes = x->options.max_bytes + 1,
+                   .cpu_ms = x->options.timeout_ms},
+    };
+    memcpy(request.fds, fds, sizeof request.fds);
+    return spawn(&request, &x->child, e);
+}
+
+static int start_with_output(struct exporter *x, int pickle_fd, int output_fd, struct err *e)
+{
+    int pipe_fds[2];
+    if (pipe2(pipe_fds, O_CLOEXEC) < 0)
+        return err_set_errno(e, "spawn-failed", "pipe");
+    x->reason_fd = pipe_fds[0];
+    fd_set_nonblock(x->reason_fd);
+    x->native_fd = memfd_create("canaryd-native", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    const int fds[SPAWN_MAX_FDS] = {pipe_fds[1], pickle_fd, x->native_fd, python_filter_fd()};
     int rc = x->native_fd < 0 ? err_set_errno(e, "spawn-failed", "memfd_create")
-                              : spawn(&request, &x->child, e);
+                              : spawn_python(x, fds, output_fd, e);
     fd_close(&pipe_fds[1]);
     return rc;
 }

@@ -2,13 +2,16 @@
  *
  * From a scikit-learn model to the native format: a Python process started for
  * that one job reads the estimator from a descriptor, writes the model to
- * another and ends. Whatever it does or does not do, the supervisor only waits,
- * up to a deadline.
+ * another and ends. A pickle is a program: Python imports what it will need, then
+ * locks itself in (common/cage.h), then reads it. Whatever it does or does not do,
+ * the supervisor only waits, up to a deadline.
  */
 #ifndef CANARYD_EXPORTER_H
 #define CANARYD_EXPORTER_H
 
+#include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "common/err.h"
 
@@ -19,7 +22,11 @@ struct exporter_options {
     const char *python;  /* path of the interpreter; "": not installed */
     const char *program; /* path of export.py */
     int64_t timeout_ms;
-    int64_t max_bytes; /* of the result */
+    int64_t max_bytes;    /* of the result */
+    int64_t memory_bytes; /* of address space */
+    uid_t uid;            /* whom it becomes before it reads; 0: who we are */
+    gid_t gid;
+    bool allow_uncaged; /* where the kernel has no Landlock or seccomp */
 };
 
 /* A child that exits so and says why was given a model for which the native format
@@ -28,8 +35,8 @@ struct exporter_options {
 
 /* Called once: native_fd is a sealed memfd with the model in the native format,
  * now the listener's; or -1 and why ("model-inexpressible", "model-invalid",
- * "python-missing", "worker-start-timeout", "cancelled"). The exporter frees itself
- * after it. */
+ * "python-missing", "cage-missing", "worker-start-timeout", "cancelled"). The exporter
+ * frees itself after it. */
 struct exporter_listener {
     void (*done)(void *arg, int native_fd, const struct err *why);
     void *arg;

@@ -59,7 +59,7 @@ static char *copy_path(struct evhttp_request *request)
         const char *path = parsed != NULL ? evhttp_uri_get_path(parsed) : NULL;
         return mem_strdup(path != NULL ? path : uri);
     }
-    return strndup(uri, strcspn(uri, "?"));
+    return mem_strndup(uri, strcspn(uri, "?"));
 }
 
 static void on_gone(void *arg)
@@ -104,7 +104,7 @@ struct exchange *exchange_new_express(const struct doorway *d, struct conn *c,
     x->doorway = d;
     x->conn = c;
     x->is_express = true;
-    x->path = strndup(r->path, r->path_size);
+    x->path = mem_strndup(r->path, r->path_size);
     x->body = memcpy(x->express_body, r->body, r->body_size);
     x->body_size = r->body_size;
     choose_id(x, r->id, r->id_size);

@@ -28,9 +28,7 @@ struct load {
     char *model_dir;
     char *python;
     char *exporter_program;
-    int64_t max_model_bytes;
-    int64_t timeout_ms;
-    bool python_serves;
+    struct load_options options; /* its numbers; the texts are those above */
     char *path;
     char *sha256; /* or NULL */
     void (*done)(void *arg, struct modelref *model, const struct err *why);
@@ -88,13 +86,14 @@ static void finish(struct load *load, const struct err *why)
 static void open_model(void *arg)
 {
     struct load *load = arg;
-    load->model = modelref_open(load->model_dir, load->path, load->max_model_bytes, &load->why);
+    load->model =
+        modelref_open(load->model_dir, load->path, load->options.max_model_bytes, &load->why);
 }
 
 /* It is a model, as far as the exporter can tell, but not for canary-worker. */
 static void on_inexpressible(struct load *load, const struct err *why)
 {
-    if (!load->python_serves) {
+    if (!load->options.python_serves) {
         err_set(&load->why, "model-invalid", "%.400s; the setting python_worker is off", why->text);
         finish(load, &load->why);
         return;
@@ -136,8 +135,12 @@ static void start_export(struct load *load)
     const struct exporter_options options = {
         .python = load->python,
         .program = load->exporter_program,
-        .timeout_ms = load->timeout_ms,
-        .max_bytes = load->max_model_bytes,
+        .timeout_ms = load->options.timeout_ms,
+        .max_bytes = load->options.max_model_bytes,
+        .memory_bytes = load->options.memory_bytes,
+        .uid = load->options.uid,
+        .gid = load->options.gid,
+        .allow_uncaged = load->options.allow_uncaged,
     };
     const struct exporter_listener listener = {.done = on_exported, .arg = load};
     load->exporter = exporter_start(load->loader->base, &options, load->model->name,
@@ -191,9 +194,7 @@ struct load *loader_start(struct loader *l, const struct load_options *options, 
         .model_dir = mem_strdup(options->model_dir),
         .python = mem_strdup(options->python),
         .exporter_program = mem_strdup(options->exporter_program),
-        .max_model_bytes = options->max_model_bytes,
-        .timeout_ms = options->timeout_ms,
-        .python_serves = options->python_serves,
+        .options = *options,
         .path = mem_strdup(path),
         .sha256 = sha256 != NULL ? mem_strdup(sha256) : NULL,
         .done = done,

@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "common/err.h"
 
@@ -25,7 +26,11 @@ struct load_options {
     const char *python;
     const char *exporter_program;
     int64_t max_model_bytes;
-    int64_t timeout_ms; /* of an export */
+    int64_t timeout_ms; /* of an export, as the next four */
+    int64_t memory_bytes;
+    uid_t uid;
+    gid_t gid;
+    bool allow_uncaged;
     bool python_serves; /* what can't be exported; else it is refused */
 };
 

@@ -34,9 +34,11 @@
 #include "supervisor/judge.h"
 #include "supervisor/listen.h"
 #include "supervisor/loader.h"
+#include "supervisor/memory.h"
 #include "supervisor/modelref.h"
 #include "supervisor/notify.h"
 #include "supervisor/places.h"
+#include "supervisor/python.h"
 #include "supervisor/rollout.h"
 #include "supervisor/router.h"
 #include "supervisor/sample_log.h"
@@ -484,7 +486,9 @@ int main(int argc, char **argv)
 {
     struct canaryd d = {.exit_status = EX_OK};
     log_init("canaryd", LOG_LEVEL_INFO);
+    memory_check_libraries();
     d.settings = cli_begin(argc, argv, &d.cli);
+    python_filter_fd(); /* early; see there */
     build(&d);
     rollout_start(d.rollout, d.saved);
     turn_run(d.turn);

@@ -63,6 +63,7 @@ static const struct problem table[] = {
     {"sha256-mismatch",        422, "Checksum does not match"},
     {"unsafe-directory",       422, "Anybody may write there"},
     {"python-missing",         422, "Python is not installed"},
+    {"cage-missing",           422, "Nothing to cage a pickle with"},
     /* workers and load */
     {"model-fault",            502, "The model cannot answer"},
     {"poison-request",         502, "Poison request"},

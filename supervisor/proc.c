@@ -11,12 +11,14 @@
 
 #include <event2/event.h>
 
+#include "common/cage.h"
 #include "common/clock.h"
 #include "common/fdio.h"
 #include "common/log.h"
 #include "common/mem.h"
 #include "supervisor/modelref.h"
 #include "supervisor/proc_private.h"
+#include "supervisor/python.h"
 #include "supervisor/words.h"
 
 /* --- The board --------------------------------------------------------------*/
@@ -76,6 +78,11 @@ static bool accept_ready(struct proc *p, const struct msg *m)
         p->n_features = m->n_features;
         memcpy(p->kind, m->kind, sizeof p->kind);
         memcpy(p->output, m->output, sizeof p->output);
+        memcpy(p->cage, m->cage, sizeof p->cage);
+        spawn_lift_cpu_limit(&p->child);
+        if (strcmp(p->cage, "full") != 0)
+            log_warn("worker %d (%s): its cage is not whole: %s", (int)p->child.pid, p->role,
+                     p->cage);
     }
     return true;
 }
@@ -238,13 +245,32 @@ static int start_with_output(struct proc *p, int output_fd, struct err *e)
     int ends[2];
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
         return err_set_errno(e, "spawn-failed", "socketpair");
+    char user[32];
+    char filter[] = "5";
+    snprintf(user, sizeof user, "%u:%u", p->options.uid, p->options.gid);
+    const bool is_python = p->options.python != NULL;
     const char *const by_itself[] = {p->options.program, p->model->name, NULL};
-    const char *const by_python[] = {p->options.python,  "-I",           "-B",
-                                     p->options.program, p->model->name, NULL};
-    struct spawn_request request = {.argv = p->options.python != NULL ? by_python : by_itself,
-                                    .fds = {ends[1], p->model->served_fd},
-                                    .n_fds = 2,
-                                    .output_fd = output_fd};
+    const char *const by_python[] = {p->options.python,
+                                     "-I",
+                                     "-B",
+                                     p->options.program,
+                                     p->model->name,
+                                     filter,
+                                     user,
+                                     p->options.allow_uncaged ? "allow-uncaged" : NULL,
+                                     NULL};
+    const struct spawn_request request = {
+        .argv = is_python ? by_python : by_itself,
+        .fds = {ends[1], p->model->served_fd, is_python ? python_filter_fd() : -1},
+        .n_fds = is_python ? 3 : 2,
+        .output_fd = output_fd,
+        /* Python changes user itself: root's may lie where nobody else can read. A
+         * sanitizer reserves the whole address space. */
+        .limits = {.uid = is_python ? 0 : p->options.uid,
+                   .gid = p->options.gid,
+                   .memory_bytes = is_python || cage_exempt() == NULL ? p->options.memory_bytes : 0,
+                   .cpu_ms = p->options.start_timeout_ms},
+    };
     int rc = spawn(&request, &p->child, e);
     fd_close(&ends[1]);
     if (rc < 0) {
@@ -400,6 +426,11 @@ const char *proc_kind(const struct proc *p)
 const char *proc_output_name(const struct proc *p)
 {
     return p->output;
+}
+
+const char *proc_cage(const struct proc *p)
+{
+    return p->cage;
 }
 
 uint32_t proc_n_features(const struct proc *p)

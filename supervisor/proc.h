@@ -74,6 +74,10 @@ struct proc_options {
     int64_t start_timeout_ms;
     int64_t hang_ms;
     int64_t drain_ms;
+    uid_t uid; /* of spawn_limits, as the next two */
+    gid_t gid;
+    int64_t memory_bytes;
+    bool allow_uncaged; /* a pickle, where the kernel has no cage */
 };
 
 /* Forks and execs a worker for the model and keeps a reference to it. NULL with
@@ -115,6 +119,7 @@ void proc_set_role(struct proc *p, const char *role); /* a canary that becomes s
 /* As the worker said in READY; "" and 0 before. */
 const char *proc_kind(const struct proc *p);
 const char *proc_output_name(const struct proc *p);
+const char *proc_cage(const struct proc *p); /* "full", or what its cage lacks */
 uint32_t proc_n_features(const struct proc *p);
 int64_t proc_started_ns(const struct proc *p); /* monotonic */
 

@@ -36,6 +36,7 @@ struct proc {
     uint32_t n_features;
     char kind[WIRE_MAX_NAME + 1];
     char output[WIRE_MAX_NAME + 1];
+    char cage[WIRE_MAX_NAME + 1];
     char refusal[WIRE_MAX_TEXT + 1];
     char why[PROC_WHY_SIZE];
     char how[PROC_HOW_SIZE];

@@ -18,4 +18,10 @@ struct python_job {
  * operator wants none. name: the model's. 0, or -1 with err "python-missing". */
 int python_check(const char *python, const struct python_job *job, const char *name, struct err *e);
 
+/* The system calls that a Python with a model may make (cage_write_filter), for its
+ * descriptors: a memory file, ours for life, made by the first call. That comes at the
+ * start: libseccomp is not to be trusted when memory runs out. Empty where there can
+ * be no filter; Python complains. */
+int python_filter_fd(void);
+
 #endif

@@ -93,6 +93,10 @@ struct load_options rollout_load_options(const struct rollout *r)
         .exporter_program = r->exporter_program,
         .max_model_bytes = r->settings->max_model_bytes,
         .timeout_ms = r->settings->start_timeout_ms,
+        .memory_bytes = r->settings->worker_memory_bytes,
+        .uid = r->settings->worker_uid,
+        .gid = r->settings->worker_gid,
+        .allow_uncaged = r->settings->allow_uncaged_pickles,
         .python_serves = strcmp(r->settings->python_worker, "auto") == 0,
     };
 }

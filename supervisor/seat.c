@@ -139,6 +139,10 @@ static void on_start(evutil_socket_t fd, short what, void *arg)
         .start_timeout_ms = m->settings->start_timeout_ms,
         .hang_ms = m->settings->hang_ms,
         .drain_ms = m->settings->predict_deadline_ms,
+        .uid = m->settings->worker_uid,
+        .gid = m->settings->worker_gid,
+        .memory_bytes = m->settings->worker_memory_bytes,
+        .allow_uncaged = m->settings->allow_uncaged_pickles,
     };
     const struct proc_listener up = {.ready = on_ready, .dead = on_dead, .arg = s};
     (void)fd, (void)what;
@@ -166,8 +170,9 @@ static void explain_death(const struct seat *s, const struct obituary *o, struct
         err_set(e, "worker-start-timeout", "%.200s: the worker was not ready within %lld ms",
                 s->model->name, (long long)s->means->settings->start_timeout_ms);
     else /* why is ours, or only that the socket was closed: how says more then */
-        err_set(e, "model-invalid", "%.200s: the worker ended before it took calls: %s%s%s",
-                s->model->name, o->how, o->why[0] != '\0' ? "; " : "", o->why);
+        err_set(e, "model-invalid", "%.200s: the worker ended before it took calls: %s%s%s%s%s",
+                s->model->name, o->how, o->why[0] != '\0' ? "; " : "", o->why,
+                o->last_words[0] != '\0' ? "; last words: " : "", o->last_words);
 }
 
 /* What it did decides how long the next one waits: seat.h says how. */

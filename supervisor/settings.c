@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
+#include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -237,6 +238,29 @@ static void apply_defaults(struct settings *s)
     }
 }
 
+/* A number is a user and a group of that number, known to the system or not. */
+static int find_user(struct settings *s, struct err *e)
+{
+    char *end;
+    unsigned long number = strtoul(s->worker_user, &end, 10);
+    if (geteuid() != 0 || s->worker_user[0] == '\0')
+        return 0;
+    if (*end == '\0' && number < UINT32_MAX && s->worker_user[0] != '-') {
+        s->worker_uid = (uid_t)number;
+        s->worker_gid = (gid_t)number;
+        return 0;
+    }
+    const struct passwd *user = getpwnam(s->worker_user);
+    if (user == NULL)
+        return err_set(e, "bad-setting",
+                       "setting worker_user: there is no user \"%.100s\"; expected a name, a "
+                       "number or nothing",
+                       s->worker_user);
+    s->worker_uid = user->pw_uid;
+    s->worker_gid = user->pw_gid;
+    return 0;
+}
+
 /* What no single setting can tell. */
 static int check_together(const struct settings *s, struct err *e)
 {
@@ -264,6 +288,8 @@ struct settings *settings_load(const char *file, const char *const *overrides, s
         rc = apply_override(s, overrides[i], e);
     if (rc == 0)
         rc = check_together(s, e);
+    if (rc == 0)
+        rc = find_user(s, e);
     if (rc < 0)
         settings_free(&s);
     return s;

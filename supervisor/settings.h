@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <sys/types.h>
 
 #include <cjson/cJSON.h>
 
@@ -61,6 +62,9 @@ struct settings {
     int64_t idle_timeout_ms;
     int64_t max_model_bytes;
     char *python;
+    char *worker_user;
+    int64_t worker_memory_bytes;
+    bool allow_uncaged_pickles;
     char *python_worker;
     char *worker_program;
     char *python_worker_program;
@@ -69,6 +73,8 @@ struct settings {
     char *runtime_dir;
     char *sample_log;
     char *log_level;
+    uid_t worker_uid; /* worker_user looked up; 0: workers stay who we are */
+    gid_t worker_gid;
 };
 
 /* file: a JSON file with comments, or NULL. overrides: n strings "name=value"

@@ -71,23 +71,62 @@ static bool place_standard_fds(int output_fd)
            dup2(STDERR_FILENO, STDOUT_FILENO) == STDOUT_FILENO;
 }
 
-static bool confine(pid_t supervisor)
+/* Where our own limit is lower already, that stays. */
+static bool limit(int resource, int64_t value)
+{
+    struct rlimit l;
+    if (value <= 0)
+        return true;
+    if (getrlimit((__rlimit_resource_t)resource, &l) < 0)
+        return false;
+    if ((rlim_t)value < l.rlim_max)
+        l.rlim_max = (rlim_t)value;
+    l.rlim_cur = l.rlim_max;
+    return setrlimit((__rlimit_resource_t)resource, &l) == 0;
+}
+
+/* The hard limit stays, so that it can be lifted. */
+static bool limit_cpu(int64_t ms)
+{
+    struct rlimit l;
+    if (ms <= 0)
+        return true;
+    if (getrlimit(RLIMIT_CPU, &l) < 0)
+        return false;
+    rlim_t seconds = (rlim_t)(ms + 999) / 1000;
+    if (seconds < l.rlim_max)
+        l.rlim_cur = seconds;
+    return setrlimit(RLIMIT_CPU, &l) == 0;
+}
+
+static bool set_limits(const struct spawn_limits *l)
 {
     const struct rlimit no_core = {0, 0};
-    setrlimit(RLIMIT_CORE, &no_core);
+    return setrlimit(RLIMIT_CORE, &no_core) == 0 && limit(RLIMIT_AS, l->memory_bytes) &&
+           limit(RLIMIT_FSIZE, l->file_bytes) &&
+           limit(RLIMIT_NOFILE, l->n_files > 0 ? l->n_files : MAX_FDS) && limit_cpu(l->cpu_ms);
+}
+
+/* The system calls themselves: glibc's functions would signal the threads that
+ * only our parent has. */
+static bool change_user(uid_t uid, gid_t gid)
+{
+    if (uid == 0)
+        return true;
+    return syscall(SYS_setgroups, 0, NULL) == 0 && syscall(SYS_setresgid, gid, gid, gid) == 0 &&
+           syscall(SYS_setresuid, uid, uid, uid) == 0;
+}
+
+/* The death signal last: a change of user clears it. */
+static bool confine(const struct spawn_limits *limits, pid_t supervisor)
+{
     /* A terminal's Ctrl-C, or whoever signals our group, means us alone: we drain
      * while workers still answer. */
     setpgid(0, 0);
-    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
+    if (!set_limits(limits) || !change_user(limits->uid, limits->gid) ||
+        prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
         return false;
     return getppid() == supervisor; /* it may have died before the prctl */
-}
-
-/* Last of all: our own descriptors may have higher numbers. */
-static bool limit_fds(void)
-{
-    const struct rlimit few = {MAX_FDS, MAX_FDS};
-    return setrlimit(RLIMIT_NOFILE, &few) == 0;
 }
 
 static void become(const struct spawn_request *r, pid_t supervisor)
@@ -98,8 +137,15 @@ static void become(const struct spawn_request *r, pid_t supervisor)
         char *const *out;
     } argv = {.in = r->argv}, environment = {.in = child_environment};
     reset_signals();
-    if (confine(supervisor) && place_standard_fds(r->output_fd) && place_fds(r) && limit_fds())
-        execve(r->argv[0], argv.out, environment.out);
+    if (!place_standard_fds(r->output_fd) || !place_fds(r))
+        _exit(EXEC_FAILED);
+    int program = open(r->argv[0], O_PATH | O_CLOEXEC);
+    if (!confine(&r->limits, supervisor))
+        _exit(EXEC_FAILED);
+    if (r->limits.uid != 0)
+        syscall(SYS_execveat, program, "", argv.out, environment.out, AT_EMPTY_PATH);
+    /* A script is not found by a descriptor that its interpreter does not get. */
+    execve(r->argv[0], argv.out, environment.out);
     _exit(EXEC_FAILED);
 }
 
@@ -121,6 +167,15 @@ int spawn(const struct spawn_request *request, struct spawned *child, struct err
     }
     *child = (struct spawned){.pid = pid, .pidfd = pidfd};
     return 0;
+}
+
+void spawn_lift_cpu_limit(const struct spawned *child)
+{
+    struct rlimit l;
+    if (prlimit(child->pid, RLIMIT_CPU, NULL, &l) < 0)
+        return;
+    l.rlim_cur = l.rlim_max;
+    prlimit(child->pid, RLIMIT_CPU, &l, NULL);
 }
 
 void spawn_kill(const struct spawned *child)

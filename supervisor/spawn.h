@@ -7,17 +7,29 @@
 #define CANARYD_SPAWN_H
 
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "common/err.h"
 
 #define SPAWN_MAX_FDS 4
 
+/* What the child may use; 0 leaves a limit as it is. */
+struct spawn_limits {
+    uid_t uid; /* whom it becomes, without supplementary groups; 0: who we are */
+    gid_t gid;
+    int64_t memory_bytes; /* of address space (RLIMIT_AS) */
+    int64_t file_bytes;   /* of any file that it writes (RLIMIT_FSIZE) */
+    int64_t n_files;      /* open at once; at most 256 */
+    int64_t cpu_ms;       /* of processor time until spawn_lift_cpu_limit; rounded up to seconds */
+};
+
 struct spawn_request {
     const char *const *argv; /* argv[0]: the program's path; NULL-terminated */
     int fds[SPAWN_MAX_FDS];  /* become 3, 4, ... in the child */
     size_t n_fds;
     int output_fd; /* becomes 1 and 2; 0: they are our standard error */
+    struct spawn_limits limits;
 };
 
 struct spawned {
@@ -27,10 +39,16 @@ struct spawned {
 
 /* 0, or -1 with err ("spawn-failed"). A program that cannot be executed shows
  * as exit status 127. The child dies with the supervisor (PR_SET_PDEATHSIG),
- * leads a process group, has at most 256 descriptors, dumps no core and gains no
- * privileges. How many processes it makes is not bounded here: RLIMIT_NPROC counts
- * those of the user, not its own, and does not bind root. */
+ * leads a process group, dumps no core and gains no privileges. The program is
+ * opened before the child becomes another user, who may not be able to reach it.
+ * How many processes it makes is not bounded here: RLIMIT_NPROC counts those of the
+ * user, not its own, and does not bind root; a cage forbids them. */
 int spawn(const struct spawn_request *request, struct spawned *child, struct err *e);
+
+/* The child has shown that it can start: it may use the processor for ever. Does
+ * nothing where the child is another user and we lack CAP_SYS_RESOURCE, as root in
+ * a container does: so canary-worker lifts its own. */
+void spawn_lift_cpu_limit(const struct spawned *child);
 
 /* SIGKILL through the pidfd, and to the process group that the child leads: its
  * children go with it, unless they made sessions of their own. The child must not

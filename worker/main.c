@@ -5,6 +5,7 @@
  */
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sysexits.h>
 
@@ -43,5 +44,6 @@ int main(int argc, char **argv)
         fputs(usage, stderr);
         return EX_USAGE;
     }
+    prctl(PR_SET_NAME, "canary-worker"); /* older kernels call us by a descriptor's number */
     return serve(WIRE_SOCKET_FD, WIRE_MODEL_FD);
 }

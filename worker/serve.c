@@ -10,9 +10,11 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sysexits.h>
 #include <time.h>
 
+#include "common/cage.h"
 #include "common/clock.h"
 #include "common/fdio.h"
 #include "common/log.h"
@@ -32,6 +34,7 @@ struct server {
     struct frame_writer out;
     double *outputs; /* WIRE_MAX_ROWS of them */
     double delay_ms;
+    char cage[CAGE_LEVEL_SIZE];
     int exit_status; /* -1: go on */
 };
 
@@ -158,21 +161,34 @@ static int refuse(struct server *s, const struct err *e)
     return EX_DATAERR;
 }
 
+/* Processor time was limited for the start (supervisor/spawn.h); that is over. */
+static void lift_cpu_limit(void)
+{
+    struct rlimit cpu;
+    if (getrlimit(RLIMIT_CPU, &cpu) < 0)
+        return;
+    cpu.rlim_cur = cpu.rlim_max;
+    setrlimit(RLIMIT_CPU, &cpu);
+}
+
 int serve(int socket_fd, int model_fd)
 {
     struct server s = {.fd = socket_fd, .exit_status = -1};
     struct err e = {0};
     int status;
     frame_reader_init(&s.in, WIRE_MAX_FRAME_BYTES);
+    tzset(); /* the log's first line would open a file */
+    cage_enter(CAGE_WORKER, s.cage);
     s.model = read_model(model_fd, &e);
     fd_close(&model_fd);
     if (s.model == NULL) {
         status = refuse(&s, &e);
     } else {
+        lift_cpu_limit();
         s.codec = codec_new();
         s.outputs = mem_array(WIRE_MAX_ROWS, sizeof *s.outputs);
         codec_put_ready(&s.out, model_kind(s.model), (uint32_t)model_n_features(s.model),
-                        model_output_name(s.model));
+                        model_output_name(s.model), s.cage);
         status = flush_all(&s) < 0 ? EX_OK : answer_until_quit(&s);
     }
     model_free(&s.model);

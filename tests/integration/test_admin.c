@@ -185,7 +185,8 @@ static struct server *start_moody(const char *timeout)
     workdir_write_text(s->dir, "worker.sh", script);
     assert_int_equal(chmod(server_path(s, "worker.sh"), 0755), 0);
     char *worker = mem_printf("--worker-program=%s/worker.sh", s->dir);
-    server_launch(s, (const char *const[]){"--auto-rollback=false", worker, timeout, NULL});
+    server_launch(
+        s, (const char *const[]){"--auto-rollback=false", "--worker-user=", worker, timeout, NULL});
     server_wait_ready(s);
     free(program);
     free(real);

@@ -21,6 +21,7 @@
 
 #include <cmocka.h>
 
+#include "common/cage.h"
 #include "common/fdio.h"
 #include "common/mem.h"
 #include "worker/model.h"
@@ -44,6 +45,17 @@ static const struct {
     {"RandomForestClassifier(7).fit(X, y)", NULL, "random-forest", NULL, 0},
     {"GradientBoostingClassifier(n_estimators=9).fit(X, y)", NULL, "gradient-boosting", NULL, 0},
     {"HistGradientBoostingRegressor(max_iter=9).fit(X, y)", NULL, "gradient-boosting", NULL, 0},
+    {"GridSearchCV(LogisticRegression(), {'C': [1, 2]}).fit(X, y)", NULL, "logistic-regression",
+     NULL, 0},
+    {"make_pipeline(RobustScaler(), MaxAbsScaler(), SGDClassifier(loss='log_loss')).fit(X, y)",
+     NULL, "logistic-regression", NULL, 0},
+    {"ExtraTreesRegressor(5, n_jobs=2).fit(X, y)", NULL, "random-forest", NULL, 0},
+    {"HistGradientBoostingClassifier(max_iter=9).fit(X, y)", NULL, "gradient-boosting", NULL, 0},
+    {"GradientBoostingRegressor(n_estimators=9, init='zero').fit(X, y)", NULL, "gradient-boosting",
+     NULL, 0},
+    {"LinearRegression(n_jobs=-1).fit(np.asfortranarray(X), y)", NULL, "linear-regression", NULL,
+     0},
+    {"LassoCV(cv=3).fit(X, y)", NULL, "linear-regression", NULL, 0},
     {"SVC(probability=True).fit(X, y)", NULL, NULL, "SVC (sklearn.svm._classes) cannot be", 10},
     {"LogisticRegression().fit(X, np.arange(40) % 3)", NULL, NULL, "3 classes", 10},
     {"LogisticRegression()", NULL, NULL, "is it fitted?", 1},
@@ -62,7 +74,8 @@ static char export_path[PATH_MAX];
 static const char preamble[] =
     "import joblib, numpy as np\n"
     "from sklearn.ensemble import *\nfrom sklearn.linear_model import *\n"
-    "from sklearn.pipeline import make_pipeline\nfrom sklearn.preprocessing import *\n"
+    "from sklearn.model_selection import *\nfrom sklearn.pipeline import make_pipeline\nfrom "
+    "sklearn.preprocessing import *\n"
     "from sklearn.svm import SVC\nfrom sklearn.tree import *\n"
     "X = np.random.default_rng(0).random((40, 2)); y = (X.sum(1) > 1).astype(int)\n";
 
@@ -70,8 +83,8 @@ static const char preamble[] =
 static int run(const char *const argv[], const int *fds, int n)
 {
     int status;
-    char *copy[16] = {NULL}; /* execv wants strings that it could write to */
-    for (size_t i = 0; i < 15 && argv[i] != NULL; i++)
+    char *copy[20] = {NULL}; /* execv wants strings that it could write to */
+    for (size_t i = 0; i < 19 && argv[i] != NULL; i++)
         copy[i] = mem_strdup(argv[i]);
     pid_t pid = fork();
     assert_true(pid >= 0);
@@ -146,15 +159,16 @@ static void check_reason(size_t i, const char *reason, size_t n)
 
 static void check_case(size_t i, int model)
 {
-    const char *const argv[] = {PYTHON,       "-I", export_path,   "--from-fd", "4",
-                                "--to-fd",    "5",  "--reason-fd", "3",         "--source-name",
-                                "own.joblib", NULL};
-    int fds[3] = {new_memfd(), model, new_memfd()};
+    const char *const argv[] = {
+        PYTHON,        "-I", export_path,     "--from-fd",  "4",         "--to-fd", "5",
+        "--reason-fd", "3",  "--source-name", "own.joblib", "--cage-fd", "6",       NULL};
+    int fds[4] = {new_memfd(), model, new_memfd(), new_memfd()};
+    assert_int_equal(cage_write_filter(CAGE_PYTHON, fds[3], NULL), 0);
     char *reason = NULL;
     char *document = NULL;
     size_t n_reason;
     size_t n_document;
-    int status = run(argv, fds, 3);
+    int status = run(argv, fds, 4);
     assert_int_equal(fd_read_file(fds[0], "reason", 4096, &reason, &n_reason, NULL), 0);
     assert_int_equal(fd_read_file(fds[2], "document", MAX_DOCUMENT, &document, &n_document, NULL),
                      0);
@@ -168,7 +182,7 @@ static void check_case(size_t i, int model)
     }
     free(reason);
     free(document);
-    for (size_t k = 0; k < 3; k++)
+    for (size_t k = 0; k < 4; k++)
         fd_close(&fds[k]);
 }
 

@@ -18,6 +18,7 @@
 
 #include <cmocka.h>
 
+#include "common/cage.h"
 #include "common/mem.h"
 #include "tests/support/answer.h"
 #include "tests/support/python.h"
@@ -116,6 +117,12 @@ static const struct {
     "\"left\":[" left ",-1,-1],\"right\":[" right ",-1,-1],\"value\":[0,0.25,0.75]}]},"            \
     "\"link\":\"identity\"}"
 
+#define XGBOOST(booster, base_score, n_nodes)                                                      \
+    "{\"learner\":{\"gradient_booster\":{\"name\":\"" booster "\",\"model\":{\"trees\":[{\"left_"  \
+    "children\":[1,-1,-1],\"tree_param\":{\"num_nodes\":\"" n_nodes                                \
+    "\"}}],\"gbtree_model_param\":{\"num_parallel_tree\":\"4294967295\"}}},"                       \
+    "\"learner_model_param\":{\"base_score\":" base_score "}},\"version\":[1,6,2]}"
+
 static void make_special_files(struct server *s)
 {
     struct sockaddr_un to = {.sun_family = AF_UNIX};
@@ -191,6 +198,22 @@ static const struct {
     {"cyclic tree", TREE("0", "0", "2")},
     {"tree with a child outside", TREE("0", "1", "999")},
     {"tree on feature 999", TREE("999", "1", "2")},
+    {"XGBoost", XGBOOST("gbtree", "\"5E-1\"", "3")},
+    {"XGBoost, dart", XGBOOST("dart", "\"5E-1\"", "3")},
+    {"XGBoost, base_score", XGBOOST("gbtree", "\"abc\"", "3")},
+    {"XGBoost, num_nodes lies", XGBOOST("gbtree", "\"5E-1\"", "300")},
+};
+
+/* Formats that nobody here reads: told by the extension, and not looked into. */
+static const struct {
+    const char *name, *bytes, *says;
+} other_formats[] = {
+    {"model.onnx", "\x08\x08\x12\x07pytorch", "expected .json, .joblib or .pkl"},
+    {"cut.onnx", "\x08", "expected .json, .joblib or .pkl"},
+    {"pickle.onnx", "\x80\x04N.", "expected .json, .joblib or .pkl"},
+    {"model", MODEL("5", "[1,1,1,1,1]"), "expected .json, .joblib or .pkl"},
+    {"model.JSON", MODEL("5", "[1,1,1,1,1]"), "expected .json, .joblib or .pkl"},
+    {"pickle.json", "\x80\x04N.", "byte 0"},
 };
 
 static void expect_no_model(struct server *s, const char *what, const char *text, size_t n)
@@ -222,6 +245,51 @@ static void test_no_models(void **state)
     free(real);
     expect_unchanged(s, &before, "the last of them");
     server_predict(s);
+    server_stop(s);
+}
+
+static void test_other_formats(void **state)
+{
+    (void)state;
+    struct server *s = server_start(NULL);
+    struct picture before = picture_of(s);
+    for (size_t i = 0; i < sizeof other_formats / sizeof other_formats[0]; i++) {
+        char *file = mem_printf("models/%s", other_formats[i].name);
+        char *body = mem_printf("{\"model_path\":\"%s\"}", file);
+        workdir_write_text(s->dir, file, other_formats[i].bytes);
+        const char *detail = answer_is_problem(deploy(s, body), 422, "model-invalid");
+        if (strstr(detail, other_formats[i].says) == NULL)
+            fail_msg("%s: %s", other_formats[i].name, detail);
+        expect_unchanged(s, &before, file);
+        free(file);
+        free(body);
+    }
+    server_stop(s);
+}
+
+/* 30 MB of text become more than the worker may have. */
+static void test_a_model_that_needs_too_much(void **state)
+{
+    enum { N = 3000000 };
+    (void)state;
+    if (cage_exempt() != NULL) {
+        print_message("SKIP: a %s has no limit of memory\n", cage_exempt());
+        skip();
+    }
+    struct server *s = server_start((const char *const[]){"--worker-memory-bytes=134217728", NULL});
+    struct picture before = picture_of(s);
+    char *text = mem_array(2 * N + 300, 1);
+    size_t n = (size_t)snprintf(text, 300, "%s", "{\"format\":\"canaryd-model\",\"about\":[");
+    for (size_t i = 0; i < N; i++, n += 2)
+        memcpy(text + n, "1,", 2);
+    memcpy(text + n, "1]}", 3);
+    workdir_write(s->dir, "models/large.json", text, n + 3);
+    free(text);
+    const char *detail =
+        answer_is_problem(deploy(s, "{\"model_path\":\"large.json\"}"), 422, "model-invalid");
+    if (strstr(detail, "out of memory") == NULL)
+        fail_msg("%s", detail);
+    expect_unchanged(s, &before, "large.json");
     server_stop(s);
 }
 
@@ -262,6 +330,8 @@ int main(void)
         SERVER_TEST(test_refusals),
         SERVER_TEST(test_unreadable),
         SERVER_TEST(test_no_models),
+        SERVER_TEST(test_other_formats),
+        SERVER_TEST(test_a_model_that_needs_too_much),
         SERVER_TEST(test_handmade_models),
         SERVER_TEST(test_joblib_that_is_none),
     };

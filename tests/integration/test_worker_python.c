@@ -384,7 +384,7 @@ static const char payloads_script[] =
     "       b'\\xdd\\xff\\xff\\xff\\xff', b'\\x91' * 2000, "
     "b'\\x92\\x03\\xc6\\xff\\xff\\xff\\xff']\n"
     "def is_breach(payload):\n"
-    "    try: w.Server(None, Yes()).on_payload(payload)\n"
+    "    try: w.Server(None, Yes(), 'full').on_payload(payload)\n"
     "    except w.Breach: return True\n"
     "wrong = [m for m in good if is_breach(msgpack.packb(m))]\n"
     "wrong += [m for m in bad if not is_breach(msgpack.packb(m))]\n"

@@ -76,9 +76,9 @@ static const struct {
     size_t n;
 } payloads[] = {
     {"garbage", BYTES("abcd")},
-    {"version", BYTES("\x96\x10\x00\x07\xa4"
+    {"version", BYTES("\x97\x10\x00\x07\xa4"
                       "evil\x05\xa7"
-                      "badness")},
+                      "badness\xa4none")},
     {"badrefuse", BYTES("\x93\x11\x00\xa7no\xff\xfe\x1bno")},
     {"array32", BYTES("\xdd\xff\x00\x00\x00")},
     {"array16m", BYTES("\xdd\x00\xff\xff\xff")},
@@ -149,12 +149,12 @@ static void put_result(struct evil *w, uint64_t id, double output, size_t n)
 
 static void do_ready(struct evil *w, long n)
 {
-    codec_put_ready(&w->out, "evil", n > 0 ? (uint32_t)n : EVIL_FEATURES, "badness");
+    codec_put_ready(&w->out, "evil", n > 0 ? (uint32_t)n : EVIL_FEATURES, "badness", "none");
 }
 
 static void do_hugename(struct evil *w, long n)
 {
-    static const char ready[] = "\x96\x10\x00\x01\xdb\x00\x10\x00\x00";
+    static const char ready[] = "\x97\x10\x00\x02\xdb\x00\x10\x00\x00";
     char *name = calloc(1, 1024 * 1024);
     (void)n;
     if (name == NULL)
@@ -162,7 +162,7 @@ static void do_hugename(struct evil *w, long n)
     frame_begin(&w->out);
     frame_append(&w->out, BYTES(ready));
     frame_append(&w->out, memset(name, 'x', 1024 * 1024), 1024 * 1024);
-    frame_append(&w->out, BYTES("\x05\xa1x"));
+    frame_append(&w->out, BYTES("\x05\xa1x\xa1y"));
     frame_end(&w->out);
     free(name);
 }
@@ -171,7 +171,8 @@ static void do_longname(struct evil *w, long n)
 {
     char name[WIRE_MAX_NAME + 2] = {0};
     (void)n;
-    codec_put_ready(&w->out, memset(name, 'x', WIRE_MAX_NAME + 1), EVIL_FEATURES, "badness");
+    codec_put_ready(&w->out, memset(name, 'x', WIRE_MAX_NAME + 1), EVIL_FEATURES, "badness",
+                    "none");
 }
 
 static void do_refuse(struct evil *w, long n)

@@ -108,6 +108,7 @@ in_namespaces() {
     boot_status=0
     SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1 timeout -k 2 "$seconds" systemd-nspawn --quiet \
         --register=no --keep-unit --machine=canaryd-test --directory="$PWD/root" --boot \
+        --system-call-filter="landlock_create_ruleset landlock_add_rule landlock_restrict_self" \
         --private-network --console=pipe --bind-ro="$source:/mnt/canaryd" \
         </dev/null >boot 2>&1 || boot_status=$?
     cat root/mnt/out

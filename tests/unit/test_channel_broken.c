@@ -120,7 +120,7 @@ static void send_frame(const void *payload, size_t n)
 static void test_messages(void **state)
 {
     (void)state;
-    codec_put_ready(&peer.out, "linear-regression", 5, "prediction");
+    codec_put_ready(&peer.out, "linear-regression", 5, "prediction", "full");
     peer_send(&peer);
     loop_until(base, n_messages >= 1);
     assert_int_equal(last_message.type, WIRE_READY);

@@ -141,16 +141,18 @@ static void test_ready(void **state)
     char name[WIRE_MAX_NAME + 1] = {0};
     (void)state;
     memset(name, 'x', WIRE_MAX_NAME);
-    codec_put_ready(&writer, "random-forest", 1, "score");
+    codec_put_ready(&writer, "random-forest", 1, "score", "no landlock; runs as root");
     decode_one(WIRE_READY, 0);
     assert_int_equal(m.version, WIRE_VERSION);
     assert_string_equal(m.kind, "random-forest");
     assert_int_equal(m.n_features, 1);
     assert_string_equal(m.output, "score");
-    codec_put_ready(&writer, name, WIRE_MAX_FEATURES, name);
+    assert_string_equal(m.cage, "no landlock; runs as root");
+    codec_put_ready(&writer, name, WIRE_MAX_FEATURES, name, name);
     decode_one(WIRE_READY, 0);
     assert_string_equal(m.kind, name);
     assert_string_equal(m.output, name);
+    assert_string_equal(m.cage, name);
     assert_int_equal(m.n_features, WIRE_MAX_FEATURES);
 }
 
@@ -229,7 +231,7 @@ static void put_sample(int i)
         codec_put_quit(&writer);
         break;
     case 6:
-        codec_put_ready(&writer, "a-kind-of-more-than-31-bytes-in-all", 5, "score");
+        codec_put_ready(&writer, "a-kind-of-more-than-31-bytes-in-all", 5, "score", "full");
         break;
     case 7:
         codec_put_refuse(&writer, "no");
@@ -306,7 +308,8 @@ static void check_promises(void)
         assert_true(m.delay_ms >= 0 && m.delay_ms <= WIRE_MAX_DELAY_MS);
     if (m.type == WIRE_READY)
         assert_true(strlen(m.kind) >= 1 && strlen(m.kind) <= WIRE_MAX_NAME &&
-                    strlen(m.output) >= 1 && strlen(m.output) <= WIRE_MAX_NAME);
+                    strlen(m.output) >= 1 && strlen(m.output) <= WIRE_MAX_NAME &&
+                    strlen(m.cage) >= 1 && strlen(m.cage) <= WIRE_MAX_NAME);
     if (m.type == WIRE_REFUSE || m.type == WIRE_FAULT)
         assert_true(strlen(m.text) <= WIRE_MAX_TEXT);
 }

@@ -112,8 +112,8 @@ static const struct {
     {"PREDICT without features", "93 01 07 01", "PREDICT"},
     {"PREDICT with a field more", "95 01 07 01 91 " ONE " 00", "PREDICT"},
     {"DELAY without ms", "92 02 00", "DELAY"},
-    {"READY without output", "95 10 00 01 a16b 05", "READY"},
-    {"READY with a field more", "97 10 00 01 a16b 05 a16f 00", "READY"},
+    {"READY without cage", "96 10 00 02 a16b 05 a16f", "READY"},
+    {"READY with a field more", "98 10 00 02 a16b 05 a16f a163 00", "READY"},
     {"REFUSE without text", "92 11 00", "REFUSE"},
     {"RESULT without service_ns", "93 12 07 91 " ONE, "RESULT"},
     {"FAULT with a field more", "94 13 07 a161 00", "FAULT"},
@@ -174,18 +174,20 @@ static const struct {
     {"DELAY inf", "93 02 00 " INF, "DELAY"},
     {"DELAY as string", "93 02 00 a131", "DELAY"},
 
-    {"READY, version -1", "96 10 00 ff a16b 05 a16f", "READY"},
-    {"READY, version 2^32", "96 10 00 cf0000000100000000 a16b 05 a16f", "READY"},
-    {"READY, kind empty", "96 10 00 01 a0 05 a16f", "READY"},
-    {"READY, kind with NUL", "96 10 00 01 a26b00 05 a16f", "READY"},
-    {"READY, kind with a line feed", "96 10 00 01 a26b0a 05 a16f", "READY"},
-    {"READY, kind with a quote", "96 10 00 01 a26b22 05 a16f", "READY"},
-    {"READY, kind with UTF-8", "96 10 00 01 a2c3a9 05 a16f", "READY"},
-    {"READY, output with a backslash", "96 10 00 01 a16b 05 a26f5c", "READY"},
-    {"READY, output as bin", "96 10 00 01 a16b 05 c4016f", "READY"},
-    {"READY, output as number", "96 10 00 01 a16b 05 06", "READY"},
-    {"READY, no features", "96 10 00 01 a16b 00 a16f", "READY"},
-    {"READY, 131073 features", "96 10 00 01 a16b ce00020001 a16f", "READY"},
+    {"READY, version -1", "97 10 00 ff a16b 05 a16f a163", "READY"},
+    {"READY, version 2^32", "97 10 00 cf0000000100000000 a16b 05 a16f a163", "READY"},
+    {"READY, kind empty", "97 10 00 01 a0 05 a16f a163", "READY"},
+    {"READY, kind with NUL", "97 10 00 01 a26b00 05 a16f a163", "READY"},
+    {"READY, kind with a line feed", "97 10 00 01 a26b0a 05 a16f a163", "READY"},
+    {"READY, kind with a quote", "97 10 00 01 a26b22 05 a16f a163", "READY"},
+    {"READY, kind with UTF-8", "97 10 00 01 a2c3a9 05 a16f a163", "READY"},
+    {"READY, output with a backslash", "97 10 00 01 a16b 05 a26f5c a163", "READY"},
+    {"READY, output as bin", "97 10 00 01 a16b 05 c4016f a163", "READY"},
+    {"READY, output as number", "97 10 00 01 a16b 05 06 a163", "READY"},
+    {"READY, no features", "97 10 00 01 a16b 00 a16f a163", "READY"},
+    {"READY, 131073 features", "97 10 00 01 a16b ce00020001 a16f a163", "READY"},
+    {"READY, cage empty", "97 10 00 02 a16b 05 a16f a0", "READY"},
+    {"READY, cage with a line feed", "97 10 00 02 a16b 05 a16f a20a78", "READY"},
 
     {"REFUSE with NUL", "93 11 00 a26e00", "REFUSE"},
     {"REFUSE as bin", "93 11 00 c4026e6f", "REFUSE"},
@@ -281,7 +283,7 @@ static void test_mutations(void **state)
         if (i % 3 == 0)
             codec_put_predict(&w, rng_next(&rng), 1, x, 3);
         else if (i % 3 == 1)
-            codec_put_ready(&w, "kind", 3, "output");
+            codec_put_ready(&w, "kind", 3, "output", "full");
         else
             codec_put_result(&w, rng_next(&rng), x, 3, rng_next(&rng));
         size_t n = w.end - FRAME_HEADER_BYTES - (i % 7 == 0 ? rng_below(&rng, 10) : 0);

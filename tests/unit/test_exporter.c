@@ -30,6 +30,7 @@
 static struct event_base *base;
 static char python[SCRATCH_PATH_SIZE];
 static int pickle_fd;
+static int64_t max_bytes;
 
 static struct {
     int n_done;
@@ -53,6 +54,7 @@ static int setup(void **state)
     pickle_fd = memfd_create("pickle", MFD_CLOEXEC);
     memset(&heard, 0, sizeof heard);
     heard.native_fd = -1;
+    max_bytes = 100;
     return fd_write_all(pickle_fd, "the pickle", 10);
 }
 
@@ -70,7 +72,7 @@ static struct exporter *start(const char *body, int64_t timeout_ms)
     struct err e = {0};
     script_write(python, "python", body);
     const struct exporter_options options = {
-        .python = python, .program = PROGRAM, .timeout_ms = timeout_ms, .max_bytes = 100};
+        .python = python, .program = PROGRAM, .timeout_ms = timeout_ms, .max_bytes = max_bytes};
     struct exporter *x = exporter_start(base, &options, "m.joblib", pickle_fd, &listener, &e);
     if (x == NULL)
         fail_msg("%s", e.text);
@@ -113,8 +115,12 @@ static void test_success(void **state)
 static void test_command_line(void **state)
 {
     (void)state;
+    max_bytes = 1000;
     run("printf '%s|' \"$@\" >&5", PATIENCE_MS);
-    check_result("-I|-B|" PROGRAM "|--from-fd|4|--to-fd|5|--reason-fd|3|--source-name|m.joblib|");
+    check_result("-I|-B|" PROGRAM "|--from-fd|4|--to-fd|5|--reason-fd|3|--source-name|m.joblib|"
+                 "--cage-fd|6|--user|0:0|");
+    run("test -s /proc/self/fd/6 && echo a filter >&5", PATIENCE_MS);
+    check_result("a filter\n");
 }
 
 static void test_ends_without_a_model(void **state)
@@ -147,6 +153,17 @@ static void test_ends_without_a_model(void **state)
          "m.joblib: the export ended with exit status 1 and no reason; last words: Traceback | "
          "MemoryError"},
         {"echo 'a warning' >&2; echo why >&3; exit 1", "model-invalid", "m.joblib: why"},
+        {"echo no landlock >&3; exit 77", "cage-missing", "m.joblib: no landlock"},
+        {"kill -SYS $$", "model-invalid",
+         "m.joblib: the model file tried to do what no model needs to (killed by SIGSYS)"},
+        {"echo tried open >&2; kill -SYS $$", "model-invalid",
+         "m.joblib: the model file tried to do what no model needs to (killed by SIGSYS); last "
+         "words: tried open"},
+        {"kill -XCPU $$", "worker-start-timeout",
+         "m.joblib: the model file took longer than start_timeout_ms of processor time (killed by "
+         "SIGXCPU)"},
+        {"head -c 102 /dev/zero >/dev/null; exec head -c 102 /dev/zero >&5", "model-invalid",
+         "m.joblib: the model file tried to write too much (killed by SIGXFSZ)"},
         {"kill -KILL $$", "model-invalid",
          "m.joblib: the export ended with signal 9 (Killed) and no reason"},
         {"head -c 101 /dev/zero >&5", "model-too-large",

@@ -182,7 +182,7 @@ static void test_python_runs_the_worker(void **state)
     struct house *h = *state;
     char python[SCRATCH_PATH_SIZE];
     script_write(python, "python",
-                 "[ \"$1 $2 $4 $#\" = '-I -B x.joblib 4' ] && exec \"$3\" \"$4\"");
+                 "[ \"$1 $2 $4 $#\" = '-I -B x.joblib 6' ] && exec \"$3\" \"$4\"");
     set_python(h, python);
     snprintf(h->python_program, sizeof h->python_program, "%s", h->program);
     snprintf(h->program, sizeof h->program, "/nowhere/canary-worker");

@@ -42,7 +42,8 @@ static void test_new_memory_is_zero(void **state)
 static void test_nothing_is_something(void **state)
 {
     (void)state;
-    void *p[] = {mem_alloc(0), mem_array(0, 8), mem_array(8, 0), mem_resize(NULL, 0, 8)};
+    void *p[] = {mem_alloc(0),           mem_array(0, 8), mem_array(8, 0),
+                 mem_resize(NULL, 0, 8), mem_malloc(0),   mem_realloc(mem_malloc(8), 0)};
     for (size_t i = 0; i < sizeof p / sizeof p[0]; i++) {
         assert_non_null(p[i]);
         free(p[i]);
@@ -91,6 +92,20 @@ static int overflow_resize(void *arg)
     return 0;
 }
 
+static int too_much_for_a_library(void *arg)
+{
+    (void)arg;
+    free(mem_malloc(most / 4));
+    return 0;
+}
+
+static int too_much_more_for_a_library(void *arg)
+{
+    (void)arg;
+    free(mem_realloc(mem_malloc(1), most / 4));
+    return 0;
+}
+
 static int too_much(void *arg)
 {
     (void)arg;
@@ -100,7 +115,8 @@ static int too_much(void *arg)
 
 static void test_exhaustion_ends_the_process(void **state)
 {
-    static int (*const bodies[])(void *) = {overflow_array, overflow_resize, too_much};
+    static int (*const bodies[])(void *) = {overflow_array, overflow_resize, too_much,
+                                            too_much_for_a_library, too_much_more_for_a_library};
     char said[4096];
     (void)state;
     for (size_t i = 0; i < sizeof bodies / sizeof bodies[0]; i++) {

@@ -15,13 +15,16 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include <cmocka.h>
+#include <seccomp.h>
 
 #include "common/fdio.h"
 #include "supervisor/modelref.h"
+#include "tests/support/child.h"
 #include "tests/support/scratch.h"
 
 #define SHA_ABC       "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
@@ -200,6 +203,74 @@ static void test_forms_of_the_directory(void **state)
     }
 }
 
+/* Links that the kernel makes up lead anywhere: /proc/PID/exe, /proc/PID/root. */
+static void test_magic_links(void **state)
+{
+    static const char *const links[] = {"exe", "cwd/x", "root/etc/passwd", "fd/0"};
+    char proc[32];
+    (void)state;
+    snprintf(proc, sizeof proc, "/proc/%d", (int)getpid());
+    for (size_t i = 0; i < sizeof links / sizeof links[0]; i++) {
+        struct err e = {0};
+        assert_null(modelref_open(proc, links[i], INT64_C(1) << 30, &e));
+        assert_string_equal(e.code, "path-outside-model-dir");
+    }
+}
+
+/* A device is not even waited for. */
+static void test_device(void **state)
+{
+    char path[SCRATCH_PATH_SIZE];
+    struct err e = {0};
+    (void)state;
+    scratch_path(path, "zero.json");
+    if (mknod(path, S_IFCHR | 0666, makedev(1, 5)) != 0) {
+        print_message("SKIP test_device: mknod: %s\n", strerror(errno));
+        skip();
+    }
+    assert_null(modelref_open(dir, "zero.json", 1000, &e));
+    assert_string_equal(e.code, "not-a-regular-file");
+}
+
+/* Without openat2 there is no confinement, and so no model: nothing falls back. */
+static int open_without_openat2(void *arg)
+{
+    struct err e = {0};
+    (void)arg;
+    scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
+    seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(openat2), 0);
+    if (seccomp_load(filter) != 0)
+        return 2;
+    seccomp_release(filter);
+    return modelref_open(dir, "m.json", 1000, &e) == NULL && strcmp(e.code, "model-unreadable") == 0
+               ? 0
+               : 1;
+}
+
+static void test_no_openat2(void **state)
+{
+    (void)state;
+    assert_int_equal(child_run(open_without_openat2, NULL, NULL, 0), 0);
+}
+
+/* The file that was opened is the one that is read, whatever has its name then;
+ * bytes that come later are not taken. */
+static void test_a_file_that_changes(void **state)
+{
+    char path[SCRATCH_PATH_SIZE], other[SCRATCH_PATH_SIZE];
+    (void)state;
+    struct modelref *m = open_model("m.json", 10);
+    scratch_path(path, "m.json");
+    scratch_path(other, "new.json");
+    write_file("new.json", "other", 5);
+    assert_int_equal(rename(other, path), 0);
+    struct modelref *again = open_model("m.json", 10);
+    assert_string_equal(m->sha256, SHA_ABC);
+    assert_string_not_equal(again->sha256, SHA_ABC);
+    modelref_free(&m);
+    modelref_free(&again);
+}
+
 static void test_unreadable(void **state)
 {
     char path[SCRATCH_PATH_SIZE];
@@ -333,9 +404,11 @@ static void test_references(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(test_confinement), CASE(test_odd_paths), CASE(test_forms_of_the_directory),
-        CASE(test_unreadable),  CASE(test_size),      CASE(test_a_large_file),
-        CASE(test_seals),       CASE(test_versions),  CASE(test_references),
+        CASE(test_confinement),         CASE(test_odd_paths),  CASE(test_forms_of_the_directory),
+        CASE(test_magic_links),         CASE(test_device),     CASE(test_no_openat2),
+        CASE(test_a_file_that_changes), CASE(test_unreadable), CASE(test_size),
+        CASE(test_a_large_file),        CASE(test_seals),      CASE(test_versions),
+        CASE(test_references),
     };
     return cmocka_run_group_tests_name("modelref", tests, NULL, NULL);
 }

@@ -69,6 +69,7 @@ static const struct {
     {422, "sha256-mismatch"},
     {422, "unsafe-directory"},
     {422, "python-missing"},
+    {422, "cage-missing"},
     {502, "model-fault"},
     {502, "poison-request"},
     {503, "spawn-failed"},

@@ -80,6 +80,19 @@ static void tell_signals(FILE *out)
     fprintf(out, "signals %d\n", n_odd);
 }
 
+static void tell_limits(FILE *out)
+{
+    static const int resources[] = {RLIMIT_AS, RLIMIT_FSIZE, RLIMIT_NOFILE, RLIMIT_CPU};
+    fprintf(out, "limits");
+    for (size_t i = 0; i < sizeof resources / sizeof resources[0]; i++) {
+        struct rlimit l;
+        getrlimit((__rlimit_resource_t)resources[i], &l);
+        fprintf(out, " %lld", (long long)l.rlim_cur);
+    }
+    fprintf(out, "\nuser %d %d %d groups %d\n", (int)getuid(), (int)geteuid(), (int)getegid(),
+            getgroups(0, NULL));
+}
+
 static int probe(int argc, char **argv)
 {
     extern char **environ;
@@ -98,6 +111,7 @@ static int probe(int argc, char **argv)
     getrlimit(RLIMIT_CORE, &core);
     if (readlink("/proc/self/fd/0", target, sizeof target - 1) < 0)
         return 1;
+    tell_limits(out);
     fprintf(out, "no_new_privs %d\n", prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0));
     fprintf(out, "death signal %d\n", death);
     fprintf(out, "core %d %d\n", (int)core.rlim_cur, (int)core.rlim_max);
@@ -140,6 +154,28 @@ static struct spawned start(const char *const *argv, const int *fds, size_t n_fd
     if (spawn(&request, &child, &e) < 0)
         fail_msg("%s", e.text);
     return child;
+}
+
+#define NOBODY 65534
+
+/* The probe within limits; what it saw, to be freed. */
+static char *run_limited(const struct spawn_limits *limits)
+{
+    static const char *const argv[] = {"/proc/self/exe", PROBE, NULL};
+    struct spawn_request request = {
+        .argv = argv, .fds = {new_file("")}, .n_fds = 1, .limits = *limits};
+    struct spawned child;
+    struct err e = {0};
+    char how[80], *report;
+    size_t n;
+    if (spawn(&request, &child, &e) < 0)
+        fail_msg("%s", e.text);
+    wait_for(child.pidfd, how, sizeof how);
+    fd_close(&child.pidfd);
+    assert_string_equal(how, "exit status 0");
+    assert_int_equal(fd_read_file(request.fds[0], "report", 65536, &report, &n, NULL), 0);
+    fd_close(&request.fds[0]);
+    return report;
 }
 
 /* Runs argv to its end and writes how it ended. */
@@ -239,6 +275,38 @@ static void test_surroundings(void **state)
     assert_null(strstr(report, "SECRET"));
     free(report);
     fd_close(&fds[0]);
+}
+
+#ifdef __SANITIZE_ADDRESS__
+#define MEMORY INT64_C(0) /* it reserves the whole address space */
+#define LIMITS " 1000000 33 3\n"
+#else
+#define MEMORY (INT64_C(1) << 30)
+#define LIMITS "limits 1073741824 1000000 33 3\n"
+#endif
+
+static void test_limits(void **state)
+{
+    (void)state;
+    char *report = run_limited(&(struct spawn_limits){
+        .memory_bytes = MEMORY, .file_bytes = 1000000, .n_files = 33, .cpu_ms = 2001});
+    assert_says(report, LIMITS);
+    free(report);
+}
+
+/* Another user for good, with no group of ours; and still it dies with us. */
+static void test_another_user(void **state)
+{
+    (void)state;
+    if (geteuid() != 0) {
+        print_message("SKIP test_another_user: only root can become somebody else\n");
+        skip();
+    }
+    char *report = run_limited(&(struct spawn_limits){.uid = NOBODY, .gid = NOBODY + 1});
+    assert_says(report, "user 65534 65534 65535 groups 0\n");
+    assert_says(report, "death signal 9\n");
+    assert_says(report, "no_new_privs 1\n");
+    free(report);
 }
 
 /* Both outputs go where the caller says, or to our own standard error. */
@@ -408,6 +476,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_descriptors),
         cmocka_unit_test(test_descriptors_in_each_others_way),
         cmocka_unit_test(test_surroundings),
+        cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_another_user),
         cmocka_unit_test(test_output),
         cmocka_unit_test(test_ends),
         cmocka_unit_test(test_kill),

@@ -4,6 +4,7 @@ read from a file's bytes, what it is called, what it takes, and how a refusal is
 """
 import io
 import os
+import resource
 
 import joblib
 
@@ -51,11 +52,18 @@ def read_all(fd):
     return bytes(data)
 
 
+def out_of_memory():
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    return f"it ran out of memory (limit {limit} bytes)" if limit > 0 else "it ran out of memory"
+
+
 def load(data):
     """The object that a .joblib or .pkl file of these bytes holds. Runs whatever code is in it."""
     try:
         return joblib.load(io.BytesIO(data))
-    except (Exception, SystemExit) as e:  # whatever a foreign pickle may raise
+    except MemoryError:
+        raise Refusal(out_of_memory())
+    except BaseException as e:  # SystemExit too: whatever a foreign pickle may raise
         raise Refusal(f"it cannot be loaded as a joblib or pickle file: {failure(e)}")
 
 

@@ -22,20 +22,21 @@ import warnings
 # nothing there can take a library's place.
 sys.path.append(os.path.dirname(os.path.realpath(__file__)))
 try:
+    from canary_cage import NoCage, enter_cage, lift_cpu_limit  # first: it minds threads
     import joblib
     import msgpack
     import numpy as np
     import sklearn  # noqa: F401  (most of what a model needs, before the cage is entered)
-    from canary_cage import enter_cage
     from canary_estimator import (
-        Refusal, check_estimator, failure, load, n_features_of, one_line, outline, read_all, title)
+        Refusal, check_estimator, failure, load, n_features_of, one_line, out_of_memory, outline,
+        read_all, title)
     missing = None
 except ImportError as e:
     missing = e
 
 SOCKET_FD = 3
 MODEL_FD = 4
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 PREDICT, DELAY, PING, QUIT = 1, 2, 3, 4
 READY, REFUSE, RESULT, FAULT, PONG = 16, 17, 18, 19, 20
 MAX_FRAME_BYTES = 2097152
@@ -191,7 +192,6 @@ class Model:
 def load_model():
     data = read_all(MODEL_FD)
     os.close(MODEL_FD)
-    joblib.parallel_backend("sequential")  # one process, one thread, sums always in one order
     try:
         return Model(load(data))
     except (Refusal, MemoryError):
@@ -204,8 +204,9 @@ def load_model():
 
 
 class Server:
-    def __init__(self, sock, model):
+    def __init__(self, sock, model, cage):
         self.sock = sock
+        self.cage = cage
         self.reader = FrameReader(sock)
         self.model = model
         self.out = bytearray()
@@ -282,7 +283,7 @@ class Server:
     def serve(self):
         """Until QUIT or the end of the stream."""
         self.put(READY, 0, PROTOCOL_VERSION, self.model.kind(), self.model.n_features,
-                 self.model.output)
+                 self.model.output, self.cage)
         self.flush()
         while not self.quitting and self.reader.fill():
             try:
@@ -304,14 +305,19 @@ def refuse(sock, text):
 
 
 def prepare():
-    """The model, or Refusal. Everything that its code could do, it does inside the cage."""
-    enter_cage()
+    """The model and the cage's level, or Refusal. What the model's code does, it does inside."""
+    joblib.parallel_backend("sequential")  # one process, one thread, sums always in one order
+    if len(sys.argv) > 3:  # as canaryd calls it: NAME FILTER-FD UID:GID [allow-uncaged]
+        level = enter_cage(int(sys.argv[2]), sys.argv[3], sys.argv[4:] == ["allow-uncaged"])
+    else:
+        level = enter_cage()
     warnings.showwarning = lambda message, *rest: say(f"warning: {one_line(message)}")
     model = load_model()
     warnings.simplefilter("ignore")  # not one at every question
     gc.collect()
     gc.freeze()  # what is there now stays: no use in looking through it again
-    return model
+    lift_cpu_limit()
+    return model, level
 
 
 def run(sock):
@@ -319,11 +325,13 @@ def run(sock):
         return refuse(sock, f"the Python worker needs {missing.name or missing}, which this Python "
                             "does not have (Debian: apt install python3-sklearn python3-msgpack)")
     try:
-        model = prepare()
-    except (Refusal, OSError, MemoryError) as e:
-        return refuse(sock, one_line(e if isinstance(e, Refusal) else failure(e), MAX_TEXT))
+        model, level = prepare()
+    except MemoryError:
+        return refuse(sock, out_of_memory())
+    except (Refusal, NoCage, OSError) as e:
+        return refuse(sock, one_line(failure(e) if isinstance(e, OSError) else e, MAX_TEXT))
     try:
-        Server(sock, model).serve()
+        Server(sock, model, level).serve()
     except Breach as e:
         say(f"the supervisor sent a bad frame: {e}")
         return EX_PROTOCOL
