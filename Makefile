@@ -167,6 +167,9 @@ TIDY    := $(addprefix $(BUILD)/tidy/,$(addsuffix .ok,$(SOURCES)))
 overload: $(PROGRAMS) $(BUILD)/tests/bench/openloop ## goodput when twice the peak is offered
 	@tests/bench/overload.sh $(BUILD) $(ARGS)
 
+json-cost: $(BUILD)/tests/bench/json_cost ## what the strict scan of JSON costs
+	@$<
+
 RUNS ?= 1000
 simulate: $(SIMULATE) ## false alarms and time to detect: RUNS=1000 SEED=1, ARGS='--only detection'
 	@$(SIMULATE) --runs $(RUNS) $(if $(SEED),--seed $(SEED)) --json $(BUILD)/simulate.json \
@@ -175,14 +178,17 @@ simulate: $(SIMULATE) ## false alarms and time to detect: RUNS=1000 SEED=1, ARGS
 	    python3 tests/simulate/plot.py $(BUILD)/simulate.json $(BUILD)/simulate.svg; fi
 	@echo "  also as $(BUILD)/simulate.md, .json and .svg"
 
-BENCH_TOOLS := $(addprefix $(BUILD)/tests/bench/,bare_evhttp raw_epoll model_server)
+BENCH_TOOLS := $(addprefix $(BUILD)/tests/bench/,bare_evhttp raw_epoll model_server json_cost)
 $(BENCH_TOOLS): $(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o $(BUILD)/tests/all.a
 	$(call say,LD,$@)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
-.PHONY: bench bench-deps
+.PHONY: bench bench-deps json-cost
 bench: $(PROGRAMS) $(BENCH_TOOLS) ## canaryd beside what one would use instead; ARGS=--help tells more
 	@tests/bench/bench.py $(BUILD) $(ARGS)
+
+fairness: $(PROGRAMS) ## what two workers of one model differ by, and whether such a canary stays
+	@tests/bench/fairness.py $(BUILD) $(ARGS)
 
 bench-deps: ## install wrk and the servers that `make bench` compares with
 	@etc/install-deps.sh build python bench
@@ -208,7 +214,7 @@ lint-includes:
 	$(Q)tests/lint-includes.sh
 
 lint-faults:
-	$(call say,DOC,tests that docs/faults.md names)
+	$(call say,DOC,tests that the docs name)
 	$(Q)tests/lint-faults.sh
 
 lint-cppcheck:

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
  * The strict scan: one pass over the bytes with an explicit stack of
- * JSONX_MAX_DEPTH levels, so hostile nesting costs nothing. After it, cJSON
+ * JSONX_MAX_DEPTH levels, so hostile nesting costs nothing; what a byte begins, or
+ * means in a string, is in tables. After it, cJSON
  * only sees documents on which its leniencies (1e999, trailing bytes, NUL as
  * blank, 01, invalid UTF-8) cannot show.
  */
@@ -138,29 +139,53 @@ static int scan_escape(struct scan *s)
     return 0;
 }
 
+static int scan_utf8(struct scan *s)
+{
+    size_t n = utf8_length((const unsigned char *)s->p, (const unsigned char *)s->end);
+    if (n == 0)
+        return syntax(s, "valid UTF-8");
+    s->p += n;
+    return 0;
+}
+
+/* What a byte is inside a string. */
+enum byte_class { BYTE_CONTROL, BYTE_PLAIN, BYTE_QUOTE, BYTE_ESCAPE, BYTE_HIGH };
+
+/* clang-format off */
+#define PLAIN_4  BYTE_PLAIN, BYTE_PLAIN, BYTE_PLAIN, BYTE_PLAIN
+#define PLAIN_16 PLAIN_4, PLAIN_4, PLAIN_4, PLAIN_4
+#define HIGH_4   BYTE_HIGH, BYTE_HIGH, BYTE_HIGH, BYTE_HIGH
+#define HIGH_16  HIGH_4, HIGH_4, HIGH_4, HIGH_4
+static const unsigned char byte_classes[256] = {
+    [0x20] = BYTE_PLAIN, BYTE_PLAIN, BYTE_QUOTE, BYTE_PLAIN, PLAIN_4, PLAIN_4, PLAIN_4,
+    [0x30] = PLAIN_16, PLAIN_16,
+    [0x50] = PLAIN_4, PLAIN_4, PLAIN_4, BYTE_ESCAPE, BYTE_PLAIN, BYTE_PLAIN, BYTE_PLAIN,
+    [0x60] = PLAIN_16, PLAIN_16, /* DEL is a character like any other (RFC 8259 section 7) */
+    [0x80] = HIGH_16, HIGH_16, HIGH_16, HIGH_16, HIGH_16, HIGH_16, HIGH_16, HIGH_16,
+};
+/* clang-format on */
+
 static int scan_string(struct scan *s)
 {
-    if (s->p >= s->end || *s->p != '"')
+    const char *p = s->p;
+    if (p >= s->end || *p != '"')
         return syntax(s, "a string");
-    s->p++;
-    while (s->p < s->end && *s->p != '"') {
-        unsigned char c = (unsigned char)*s->p;
-        if (c == '\\') {
-            if (scan_escape(s) < 0)
-                return -1;
-        } else if (c < 0x20) {
-            return syntax(s, "an escaped control character");
-        } else {
-            size_t n = utf8_length((const unsigned char *)s->p, (const unsigned char *)s->end);
-            if (n == 0)
-                return syntax(s, "valid UTF-8");
-            s->p += n;
+    for (p++;; p = s->p) {
+        while (p < s->end && byte_classes[(unsigned char)*p] == BYTE_PLAIN)
+            p++;
+        s->p = p;
+        if (p >= s->end)
+            return syntax(s, "the end of a string");
+        unsigned char class = byte_classes[(unsigned char)*p];
+        if (class == BYTE_QUOTE) {
+            s->p++;
+            return 0;
         }
+        if (class == BYTE_CONTROL)
+            return syntax(s, "an escaped control character");
+        if (class == BYTE_ESCAPE ? scan_escape(s) < 0 : scan_utf8(s) < 0)
+            return -1;
     }
-    if (s->p >= s->end)
-        return syntax(s, "the end of a string");
-    s->p++;
-    return 0;
 }
 
 static size_t skip_digits(struct scan *s)
@@ -214,13 +239,27 @@ static int scan_number(struct scan *s)
     return check_number(s, from, has_exponent);
 }
 
-static int scan_word(struct scan *s, const char *word)
+static int scan_word(struct scan *s, const char *word, size_t n)
 {
-    size_t n = strlen(word);
     if ((size_t)(s->end - s->p) < n || memcmp(s->p, word, n) != 0)
         return syntax(s, "a value");
     s->p += n;
     return 0;
+}
+
+static int scan_true(struct scan *s)
+{
+    return scan_word(s, "true", 4);
+}
+
+static int scan_false(struct scan *s)
+{
+    return scan_word(s, "false", 5);
+}
+
+static int scan_null(struct scan *s)
+{
+    return scan_word(s, "null", 4);
 }
 
 /* "key" : — the pointer of the level names the member from here on. */
@@ -261,28 +300,21 @@ static int open_container(struct scan *s)
     return 1;
 }
 
-/* Scans one value, or the opening of a container. 1: stepped in; 0: complete; -1: err. */
+/* By the first byte of a value: scans it, or the opening of a container. 1: stepped
+ * in; 0: complete; -1: err. */
+static int (*const scanners[256])(struct scan *s) = {
+    ['{'] = open_container, ['['] = open_container, ['"'] = scan_string, ['t'] = scan_true,
+    ['f'] = scan_false,     ['n'] = scan_null,      ['-'] = scan_number, ['0'] = scan_number,
+    ['1'] = scan_number,    ['2'] = scan_number,    ['3'] = scan_number, ['4'] = scan_number,
+    ['5'] = scan_number,    ['6'] = scan_number,    ['7'] = scan_number, ['8'] = scan_number,
+    ['9'] = scan_number,
+};
+
 static int scan_value(struct scan *s)
 {
-    if (s->p >= s->end)
+    if (s->p >= s->end || scanners[(unsigned char)*s->p] == NULL)
         return syntax(s, "a value");
-    switch (*s->p) {
-    case '{':
-    case '[':
-        return open_container(s);
-    case '"':
-        return scan_string(s);
-    case 't':
-        return scan_word(s, "true");
-    case 'f':
-        return scan_word(s, "false");
-    case 'n':
-        return scan_word(s, "null");
-    default:
-        if (*s->p == '-' || (*s->p >= '0' && *s->p <= '9'))
-            return scan_number(s);
-        return syntax(s, "a value");
-    }
+    return scanners[(unsigned char)*s->p](s);
 }
 
 /* After a complete value: closes containers until a comma announces another
@@ -390,43 +422,6 @@ cJSON *jsonx_parse(const char *text, size_t n, struct err *e)
         return NULL;
     }
     return root;
-}
-
-/* The end of the string or comment that starts at text[i], or i + 1 if neither does. */
-static size_t token_end(const char *text, size_t n, size_t i, bool *is_comment)
-{
-    size_t end = i + 1;
-    *is_comment = false;
-    if (text[i] == '"') {
-        while (end < n && text[end] != '"')
-            end += text[end] == '\\' ? 2 : 1;
-        return end + 1;
-    }
-    if (text[i] != '/' || end >= n || (text[end] != '/' && text[end] != '*'))
-        return end;
-    *is_comment = true;
-    if (text[end] == '/') {
-        while (end < n && text[end] != '\n')
-            end++;
-        return end;
-    }
-    for (end++; end < n; end++)
-        if (text[end] == '*' && end + 1 < n && text[end + 1] == '/')
-            return end + 2;
-    *is_comment = false; /* never closed: left for the scan to refuse */
-    return n;
-}
-
-void jsonx_blank_comments(char *text, size_t n)
-{
-    for (size_t i = 0; i < n;) {
-        bool is_comment;
-        size_t end = token_end(text, n, i, &is_comment);
-        for (size_t k = i; is_comment && k < end; k++)
-            if (text[k] != '\n')
-                text[k] = ' ';
-        i = end;
-    }
 }
 
 const cJSON *jsonx_member(const cJSON *object, const char *name)

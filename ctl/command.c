@@ -73,7 +73,9 @@ static const struct command table[] = {
      "FILE, or - for standard input, is CSV as the setting sample_log writes it: a header\n"
      "with arm (stable, baseline, canary) and round_trip_ms, perhaps time_ms, service_ms and\n"
      "outcome (ok, fault, timeout, death, unasked), then a draw a line, in order. Prints a\n"
-     "JSON line for each change of verdict, and last the health report. Asks no server.",
+     "JSON line for each change of verdict, and last the health report. Of a journal\n"
+     "(FILE.jsonl) it checks that each decision follows from the numbers that stand there.\n"
+     "Asks no server.",
      "canaryctl replay samples.csv --margin-ms 0 --margin-ratio 0",
      OPTION_BIT(OPTION_PERCENT) | OPTION_BIT(OPTION_ALPHA) | OPTION_BIT(OPTION_BASELINE) |
          OPTION_BIT(OPTION_MIN_SAMPLES) | OPTION_BIT(OPTION_BLOCK_MS) |

@@ -14,6 +14,7 @@
 #include "common/fdio.h"
 #include "ctl/command.h"
 #include "ctl/replay.h"
+#include "ctl/replay_journal.h"
 #include "ctl/session.h"
 
 /* A file of samples that can be read from its beginning again. */
@@ -196,8 +197,14 @@ static int run(struct session *s, struct input *in, struct err *e)
 {
     const struct options *o = s->options;
     struct replay_settings settings = {.rule = settings_of(o), .percent = o->percent};
-    if (check_parts(&settings.rule, e) < 0 || open_input(in, o->words[1], e) < 0 ||
-        choose_reference(in, o->baseline, &settings.reference, e) < 0)
+    bool is_journal = replay_is_journal(o->words[1]);
+    if (is_journal && (o->given & ~OPTIONS_GLOBAL) != 0)
+        return err_set(e, "usage", "a journal holds no samples: there is no \"what if\"");
+    if (check_parts(&settings.rule, e) < 0 || open_input(in, o->words[1], e) < 0)
+        return -1;
+    if (is_journal)
+        return replay_journal(in->fd, in->name, s->out.out, e);
+    if (choose_reference(in, o->baseline, &settings.reference, e) < 0)
         return -1;
     return replay_file(in, &settings, s->out.out, e);
 }

@@ -24,7 +24,7 @@ static int fill(struct line_reader *r)
     memmove(r->bytes, r->at, r->left);
     r->at = r->bytes;
     do {
-        n = read(r->fd, r->bytes + r->left, sizeof r->bytes - r->left);
+        n = read(r->fd, r->bytes + r->left, LINE_READER_BYTES - r->left);
     } while (n < 0 && errno == EINTR);
     if (n < 0)
         return -1;
@@ -55,7 +55,7 @@ enum line_state line_reader_next(struct line_reader *r, char **line, size_t *n)
         if (r->ended)
             return r->left == 0 ? LINE_END : take(r, r->left, 0, line, n);
         searched = r->left;
-        if (r->left == sizeof r->bytes)
+        if (r->left == LINE_READER_BYTES)
             return LINE_TOO_LONG;
         if (fill(r) < 0)
             return LINE_FAILED;

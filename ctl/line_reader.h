@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define LINE_READER_BYTES (256 * 1024) /* no line is longer */
+#define LINE_READER_BYTES ((size_t)256 * 1024) /* no line is longer */
 
 struct line_reader {
     int fd;        /* the caller's, blocking */
@@ -17,7 +17,7 @@ struct line_reader {
     char *at;      /* the next byte */
     size_t left;   /* bytes at hand */
     bool ended;
-    char bytes[LINE_READER_BYTES];
+    char bytes[LINE_READER_BYTES + 1]; /* the last is the caller's, for a NUL */
 };
 
 void line_reader_begin(struct line_reader *r, int fd);
@@ -25,7 +25,8 @@ void line_reader_begin(struct line_reader *r, int fd);
 enum line_state { LINE_READ, LINE_END, LINE_TOO_LONG, LINE_FAILED /* errno */ };
 
 /* The next line without its LF or CR LF, and its length; good until the next
- * call, and may be written to. The last one may lack its line feed. */
+ * call, and may be written to, the byte after it included. The last one may lack
+ * its line feed. */
 enum line_state line_reader_next(struct line_reader *r, char **line, size_t *n);
 
 #endif

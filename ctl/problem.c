@@ -16,6 +16,7 @@ static const struct {
     const char *advice;
 } advice[] = {
     {401, NULL, NULL, "give the server's admin token with --token-file FILE"},
+    {403, NULL, "wrong-host", "ask by a name of loopback's, or put this one into allowed_hosts"},
     {403, NULL, NULL,
      "admin requests are closed at this address, or the token is wrong: see --token-file"},
     {400, "/admin/deploy-canary", NULL, "name a file inside the server's model directory"},
@@ -32,8 +33,12 @@ static const struct {
     {409, "/admin/promote-canary", NULL,
      "see 'canaryctl health'; 'promote --force' promotes although the alert stands"},
     {409, "/admin/rollback-canary", NULL, "see 'canaryctl status' for what is deployed"},
-    {404, NULL, NULL, "is it a canaryd that answers there? see --url"},
+    {404, NULL, NULL,
+     "is it a canaryd that answers there, and are its admin endpoints not elsewhere "
+     "(admin_listen)? see --url"},
     {405, NULL, NULL, "is it a canaryd that answers there? see --url"},
+    {429, NULL, "too-many-failures",
+     "too many wrong tokens came in: is --token-file the right one?"},
     {429, NULL, NULL, "the server is busy: try again"},
     {503, NULL, NULL, "the server is busy, starting or stopping: try again"},
 };

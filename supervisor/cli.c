@@ -9,6 +9,8 @@
 #include <string.h>
 #include <sysexits.h>
 
+#include "common/fdio.h"
+#include "common/log.h"
 #include "common/mem.h"
 #include "supervisor/settings.h"
 #include "supervisor/token.h"
@@ -125,5 +127,10 @@ struct settings *cli_begin(int argc, char **argv, struct cli *cli)
         refuse(&e);
     if (cli->check_config)
         check_and_exit(settings);
+    log_set_level((enum log_level)log_level_parse(settings->log_level));
+    if (dir_is_open_to_all(settings->model_dir))
+        log_warn("model_dir: anybody may write to %s; .joblib and .pkl models, which are programs, "
+                 "are refused from it",
+                 settings->model_dir);
     return settings;
 }

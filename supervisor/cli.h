@@ -29,8 +29,8 @@ void cli_free(struct cli *cli);
 void cli_print_help(void);
 
 /* What main begins with: reads the command line and the settings, and exits for
- * --help, --version, --check-config and mistakes (64 or 78). The caller owns the
- * result. */
+ * --help, --version, --check-config and mistakes (64 or 78); sets the log's level. The caller owns
+ * the result. */
 struct settings *cli_begin(int argc, char **argv, struct cli *cli);
 
 #endif

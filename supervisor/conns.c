@@ -173,28 +173,8 @@ static void on_deadline(evutil_socket_t fd, short what, void *arg)
 
 /* --- What arrives -----------------------------------------------------------*/
 
-/* Takes bytes of a head; true when a blank line ends it among them. */
-static bool take_head(struct conn *c, const char *p, size_t n)
-{
-    while (n > 0) {
-        const char *lf = memchr(p, '\n', n);
-        size_t part = lf != NULL ? (size_t)(lf - p) : n;
-        if (part > 1 || (part == 1 && *p != '\r'))
-            c->line_is_blank = false;
-        c->had_nul = c->had_nul || memchr(p, '\0', part) != NULL;
-        if (lf == NULL)
-            return false;
-        if (c->line_is_blank)
-            return true;
-        c->line_is_blank = true;
-        p = lf + 1;
-        n -= part + 1;
-    }
-    return false;
-}
-
-/* Likewise what stands in the buffer from an offset on. */
-static bool take_input(struct conn *c, struct evbuffer *input, size_t from)
+/* Shows the message what stands in the buffer from an offset on. */
+static void take_input(struct conn *c, struct evbuffer *input, size_t from)
 {
     struct evbuffer_iovec part;
     struct evbuffer_ptr at;
@@ -202,18 +182,16 @@ static bool take_input(struct conn *c, struct evbuffer *input, size_t from)
     for (; from < length; from += part.iov_len) {
         if (evbuffer_ptr_set(input, &at, from, EVBUFFER_PTR_SET) < 0 ||
             evbuffer_peek(input, -1, &at, &part, 1) < 1)
-            return false;
-        if (take_head(c, part.iov_base, part.iov_len))
-            return true;
+            return;
+        raw_message_take(&c->message, part.iov_base, part.iov_len);
     }
-    return false;
 }
 
 void conn_begin_head(struct conn *c, struct evbuffer *input, size_t from, int64_t now_ns)
 {
-    c->line_is_blank = false;
-    c->had_nul = false;
-    conn_enter(c, take_input(c, input, from) ? PHASE_BODY : PHASE_HEAD, now_ns);
+    raw_message_begin(&c->message);
+    take_input(c, input, from);
+    conn_enter(c, raw_message_has_head(&c->message) ? PHASE_BODY : PHASE_HEAD, now_ns);
 }
 
 static void on_input(struct evbuffer *input, const struct evbuffer_cb_info *info, void *arg)
@@ -225,8 +203,11 @@ static void on_input(struct evbuffer *input, const struct evbuffer_cb_info *info
     if (c->phase == PHASE_NEW || c->phase == PHASE_IDLE) {
         if (!conn_take_plain(c, input))
             conn_begin_head(c, input, from, clock_mono_ns());
-    } else if (c->phase == PHASE_HEAD && take_input(c, input, from))
-        conn_enter(c, PHASE_BODY, clock_mono_ns());
+    } else if (c->phase == PHASE_HEAD || c->phase == PHASE_BODY) {
+        take_input(c, input, from);
+        if (c->phase == PHASE_HEAD && raw_message_has_head(&c->message))
+            conn_enter(c, PHASE_BODY, clock_mono_ns());
+    }
 }
 
 /* --- Accepting --------------------------------------------------------------*/
@@ -410,9 +391,9 @@ void conn_answer(struct conn *c, struct evhttp_request *request, bool hang_up)
     conn_enter(c, PHASE_ANSWER, clock_mono_ns());
 }
 
-bool conn_head_had_nul(const struct conn *c)
+const char *conn_fault(const struct conn *c)
 {
-    return c->had_nul;
+    return raw_message_fault(&c->message);
 }
 
 int conn_fd(const struct conn *c)

@@ -51,8 +51,9 @@ void conn_begin(struct conn *c, void (*on_gone)(void *arg), void *arg);
  * where evhttp would keep it. */
 void conn_answer(struct conn *c, struct evhttp_request *request, bool hang_up);
 
-/* Whether the request's head had a NUL, which evhttp cuts off before a handler sees it. */
-bool conn_head_had_nul(const struct conn *c);
+/* What is wrong with the request's bytes that a handler cannot see any more
+ * (raw_message.h), or NULL. */
+const char *conn_fault(const struct conn *c);
 
 int conn_fd(const struct conn *c);
 

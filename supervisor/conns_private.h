@@ -12,6 +12,7 @@
 
 #include "common/rng.h"
 #include "supervisor/conns.h"
+#include "supervisor/raw_message.h"
 
 struct event;
 struct evhttp_connection;
@@ -34,9 +35,8 @@ struct conn {
     struct evhttp_connection *http; /* NULL: being accepted */
     int fd;
     enum phase phase;
-    int64_t since_ns;   /* in this phase */
-    bool line_is_blank; /* of the head, so far */
-    bool had_nul;
+    int64_t since_ns; /* in this phase */
+    struct raw_message message;
     bool hang_up;
     void (*on_gone)(void *arg);
     void *on_gone_arg;

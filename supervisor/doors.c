@@ -99,3 +99,12 @@ void doors_close(struct doors *d)
     fd_close(&d->admin_fd);
     listen_remove(d->admin_address);
 }
+
+struct conns_limits doors_limits(const struct settings *s)
+{
+    return (struct conns_limits){.header_ms = s->header_timeout_ms,
+                                 .body_ms = s->body_timeout_ms,
+                                 .write_ms = s->write_timeout_ms,
+                                 .idle_ms = s->idle_timeout_ms,
+                                 .max = listen_max_connections(s->max_connections)};
+}

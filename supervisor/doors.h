@@ -8,6 +8,7 @@
 
 #include "common/err.h"
 #include "supervisor/access.h"
+#include "supervisor/conns.h"
 #include "supervisor/listen.h"
 
 struct gateway;
@@ -29,5 +30,8 @@ int doors_open(struct doors *d, const struct settings *s, const char *runtime_di
 int doors_accept(struct doors *d, struct gateway *g, struct err *e);
 
 void doors_close(struct doors *d);
+
+/* Of connections, as the settings say and descriptors allow. */
+struct conns_limits doors_limits(const struct settings *s);
 
 #endif

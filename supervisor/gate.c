@@ -109,11 +109,11 @@ static bool may_have_body(struct evhttp_request *request)
            method != EVHTTP_REQ_TRACE;
 }
 
-int gate_check(struct evhttp_request *request, bool had_nul, struct err *e)
+int gate_check(struct evhttp_request *request, const char *fault, struct err *e)
 {
     struct framing f;
-    if (had_nul)
-        return malformed(e, "a NUL in the head");
+    if (fault != NULL)
+        return malformed(e, fault);
     if (request->major != 1 || request->minor < 0 || request->minor > 1)
         return err_set(e, "unsupported-version", "HTTP/%d.%d is not served; use HTTP/1.1",
                        request->major, request->minor);

@@ -13,9 +13,9 @@
 
 struct evhttp_request;
 
-/* had_nul: there was a NUL among the bytes of the head, which evhttp cuts off. 0, or
- * -1 with err, "malformed-request" or "unsupported-version". */
-int gate_check(struct evhttp_request *request, bool had_nul, struct err *e);
+/* fault: what was wrong with the bytes and cannot be seen here (raw_message.h), or
+ * NULL. 0, or -1 with err, "malformed-request" or "unsupported-version". */
+int gate_check(struct evhttp_request *request, const char *fault, struct err *e);
 
 /* Whether the message says how long its body is (Content-Length or chunked). */
 bool gate_has_body_length(struct evhttp_request *request);

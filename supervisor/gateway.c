@@ -161,7 +161,7 @@ static void on_request(struct evhttp_request *request, void *arg)
     struct err e = {0};
     struct exchange *x = exchange_new(arg, request);
     enum evhttp_cmd_type method = evhttp_request_get_command(request);
-    if (gate_check(request, conn_head_had_nul(x->conn), &e) < 0) {
+    if (gate_check(request, conn_fault(x->conn), &e) < 0) {
         exchange_set_header(x, "Connection", "close");
         exchange_reply_problem(x, &e);
         return;

@@ -37,9 +37,12 @@ struct judge {
     uint64_t era;        /* the how manieth rule it is */
     uint64_t deployment; /* tag of the memory on the board */
     bool active;
-    bool told;             /* the listener knows that the rule has fired */
-    cJSON *frozen;         /* the report of a rollback nobody asked for, or NULL */
-    struct memory *memory; /* NULL: none, or it was used */
+    bool goes_on;                     /* after a restart */
+    bool log_is_due;                  /* the share is not opened yet */
+    struct judge_surroundings before; /* the deployment */
+    bool told;                        /* the listener knows that the rule has fired */
+    cJSON *frozen;                    /* the report of a rollback nobody asked for, or NULL */
+    struct memory *memory;            /* NULL: none, or it was used */
     uint8_t bytes[RULE_EVIDENCE_MAX];
 };
 
@@ -102,9 +105,11 @@ static void start_rule(struct judge *j)
 void judge_remember(struct judge *j, const struct board *last)
 {
     uint64_t tag = 0;
-    struct memory *m = mem_alloc(sizeof *m);
     free(j->memory);
     j->memory = NULL;
+    if (last == NULL)
+        return;
+    struct memory *m = mem_alloc(sizeof *m);
     m->n_counts =
         board_memo_read(last, BOARD_MEMO_COUNTS, &m->deployment, m->counts, sizeof m->counts);
     if (m->n_counts == 0) {
@@ -154,6 +159,30 @@ static void save_evidence(struct judge *j)
                          rule_save_evidence(j->rule, j->bytes, sizeof j->bytes));
 }
 
+/* --- The report -------------------------------------------------------------*/
+
+static struct judge_surroundings look_around(const struct judge *j)
+{
+    struct judge_surroundings s = {0};
+    if (j->listener.look_around != NULL)
+        j->listener.look_around(j->listener.arg, &s);
+    return s;
+}
+
+static cJSON *report(const struct judge *j, struct health *h)
+{
+    const struct judge_surroundings now = look_around(j);
+    rule_look(j->rule, &h->report);
+    if (now.lacks_baseline && j->active)
+        h->baseline = "There is no baseline at the moment, and until there is one again no "
+                      "verdict on latencies.";
+    if (j->active) {
+        h->n_forced = now.n_forced - j->before.n_forced;
+        h->n_retried = now.n_retried - j->before.n_retried;
+    }
+    return health_to_json(h);
+}
+
 /* --- For the owner ----------------------------------------------------------*/
 
 struct judge *judge_new(const struct settings *settings, struct board *board,
@@ -190,24 +219,27 @@ static void forget_report(struct judge *j)
     j->frozen = NULL;
 }
 
-void judge_begin(struct judge *j, uint64_t deployment, int64_t now_ns)
+void judge_begin(struct judge *j, uint64_t deployment)
 {
-    bool goes_on = resume_rule(j, deployment);
-    if (!goes_on)
+    j->goes_on = resume_rule(j, deployment);
+    if (!j->goes_on)
         start_rule(j);
     forget_report(j);
     j->deployment = deployment;
     j->active = true;
+    j->before = look_around(j);
     save_counts(j);
-    if (goes_on)
+    if (j->goes_on)
         save_evidence(j);
-    if (j->log != NULL)
-        sample_log_begin(j->log, j->settings->sample_log, goes_on, now_ns);
+    j->log_is_due = j->log != NULL;
 }
 
 void judge_open_share(struct judge *j, enum arm reference, int64_t now_ns)
 {
     rule_open_share(j->rule, reference, now_ns);
+    if (j->log_is_due) /* its times count from here, as the first block's does */
+        sample_log_begin(j->log, j->settings->sample_log, j->goes_on, now_ns);
+    j->log_is_due = false;
 }
 
 static void stand_down(struct judge *j)
@@ -227,9 +259,8 @@ void judge_end(struct judge *j)
 void judge_freeze(struct judge *j, const char *by, const char *alarm)
 {
     struct health h = {.rolled_back_by = by, .alarm = alarm};
-    rule_look(j->rule, &h.report);
     forget_report(j);
-    j->frozen = health_to_json(&h);
+    j->frozen = report(j, &h);
     stand_down(j);
 }
 
@@ -279,8 +310,7 @@ cJSON *judge_health(const struct judge *j)
     struct health h = {.canary_active = j->active};
     if (j->frozen != NULL)
         return cJSON_Duplicate(j->frozen, true);
-    rule_look(j->rule, &h.report);
-    return health_to_json(&h);
+    return report(j, &h);
 }
 
 const cJSON *judge_frozen_report(const struct judge *j)

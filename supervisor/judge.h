@@ -7,6 +7,7 @@
 #ifndef CANARYD_JUDGE_H
 #define CANARYD_JUDGE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "judge/health.h"
@@ -17,8 +18,16 @@ struct judge;
 struct sample_log;
 struct settings;
 
+/* What a report tells beside the rule's own. */
+struct judge_surroundings {
+    bool lacks_baseline; /* there should be one, and it takes no calls now */
+    uint64_t n_forced;   /* requests so far that named their arm */
+    uint64_t n_retried;  /* tries so far that were not the first */
+};
+
 struct judge_listener {
     void (*bad)(void *arg); /* the rule has fired: once per deployment */
+    void (*look_around)(void *arg, struct judge_surroundings *s); /* for a report; may be NULL */
     void *arg;
 };
 
@@ -29,16 +38,17 @@ struct judge *judge_new(const struct settings *settings, struct board *board,
 void judge_free(struct judge **j);
 void judge_set_settings(struct judge *j, const struct settings *settings);
 
-/* What the supervisor before us left on its board. Used if judge_begin names the
- * deployment that it is about. */
+/* What the supervisor before us left on its board (NULL: there was none). Used if judge_begin names
+ * the deployment that it is about. */
 void judge_remember(struct judge *j, const struct board *last);
 
 /* A canary is out: evidence begins anew, or goes on if this deployment is the one
  * remembered. Its share is still to be opened. */
-void judge_begin(struct judge *j, uint64_t deployment, int64_t now_ns);
+void judge_begin(struct judge *j, uint64_t deployment);
 
 /* The canary's share is opened, or another one than before. reference: who it is
- * compared with, ARM_BASELINE or ARM_STABLE. now_ns: monotonic, as everywhere here. */
+ * compared with, ARM_BASELINE or ARM_STABLE. now_ns: monotonic, as everywhere here; the
+ * deployment's samples are logged from here on. */
 void judge_open_share(struct judge *j, enum arm reference, int64_t now_ns);
 
 /* The canary has gone by its operator's will: there is nothing to report. */

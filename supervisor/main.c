@@ -117,6 +117,16 @@ static void on_verdict(void *arg)
     rollout_on_verdict(d->rollout);
 }
 
+static void on_look_around(void *arg, struct judge_surroundings *s)
+{
+    const struct canaryd *d = arg;
+    const struct router_counts *counts = router_counts(d->router);
+    s->lacks_baseline = fleet_model(d->fleet, ROLE_BASELINE) != NULL &&
+                        fleet_ready(d->fleet, ROLE_BASELINE) == NULL;
+    s->n_forced = counts->n_forced;
+    s->n_retried = counts->n_retried;
+}
+
 static void on_up(void *arg, enum role role)
 {
     const struct canaryd *d = arg;
@@ -189,15 +199,6 @@ static void on_rollout_changed(void *arg)
     tell_status(arg);
 }
 
-static struct conns_limits limits_of(const struct settings *s)
-{
-    return (struct conns_limits){.header_ms = s->header_timeout_ms,
-                                 .body_ms = s->body_timeout_ms,
-                                 .write_ms = s->write_timeout_ms,
-                                 .idle_ms = s->idle_timeout_ms,
-                                 .max = listen_max_connections(s->max_connections)};
-}
-
 /* --- Signals ----------------------------------------------------------------*/
 
 static void adopt_settings(struct canaryd *d, struct settings *wanted)
@@ -206,7 +207,7 @@ static void adopt_settings(struct canaryd *d, struct settings *wanted)
     settings_log_changes(old, wanted);
     settings_keep_fixed(wanted, old);
     d->settings = wanted;
-    const struct conns_limits limits = limits_of(wanted);
+    const struct conns_limits limits = doors_limits(wanted);
     log_set_level((enum log_level)log_level_parse(wanted->log_level));
     fleet_set_settings(d->fleet, wanted);
     router_set_settings(d->router, wanted);
@@ -379,9 +380,8 @@ static void open_files(struct canaryd *d)
     if (places_check(d->places, &e) < 0)
         fatal(EX_CONFIG, "%s", e.text);
     d->journal = journal_open(d->places->state_dir, d->chores, &e);
-    if (d->journal == NULL || places_lock_runtime_dir(d->places, &e) < 0)
-        fatal(exit_status_of(&e), "%s", e.text);
-    if (doors_open(&d->doors, d->settings, d->places->runtime_dir, &e) < 0)
+    if (d->journal == NULL || places_lock_runtime_dir(d->places, &e) < 0 ||
+        doors_open(&d->doors, d->settings, d->places->runtime_dir, &e) < 0)
         fatal(exit_status_of(&e), "%s", e.text);
     d->store = store_new(d->places->state_dir, d->chores);
     if (store_load(d->store, &d->saved, &e) < 0)
@@ -408,7 +408,8 @@ static void build_rooms(struct canaryd *d)
         .up = on_up, .failed = on_failed, .gave_up = on_gave_up, .buried = on_buried, .arg = d};
     const struct router_listener router_news = {
         .draw = on_draw, .ended = on_call_ended, .stable = on_stable_answer, .arg = d};
-    const struct judge_listener judge_news = {.bad = on_verdict, .arg = d};
+    const struct judge_listener judge_news = {
+        .bad = on_verdict, .look_around = on_look_around, .arg = d};
     const struct rollout_listener rollout_news = {
         .serving = on_serving, .hopeless = on_hopeless, .changed = on_rollout_changed, .arg = d};
     d->notify = notify_new(d->base);
@@ -419,8 +420,7 @@ static void build_rooms(struct canaryd *d)
     d->router = router_new(d->base, d->fleet, d->turn, d->settings, &router_news);
     d->sample_log = sample_log_new(d->base, d->chores);
     d->judge = judge_new(d->settings, d->board, d->sample_log, &judge_news);
-    if (d->last_board != NULL)
-        judge_remember(d->judge, d->last_board);
+    judge_remember(d->judge, d->last_board);
     board_free(&d->last_board);
     const struct rollout_rooms rooms = {.loader = d->loader,
                                         .fleet = d->fleet,
@@ -447,7 +447,7 @@ static void build_apis(struct canaryd *d)
 {
     const struct gateway_options options = {
         .max_body_bytes = d->settings->max_body_bytes,
-        .limits = limits_of(d->settings),
+        .limits = doors_limits(d->settings),
         .access = d->access,
         .on_admin = audit_call,
         .on_admin_arg = d->audit,
@@ -463,22 +463,11 @@ static void build_apis(struct canaryd *d)
     d->api_status = api_status_new(d->gateway, &rooms, d->settings);
 }
 
-static struct event_base *new_base(void)
-{
-    struct event_config *config = event_config_new();
-    event_config_set_flag(config, EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST);
-    struct event_base *base = event_base_new_with_config(config);
-    event_config_free(config);
-    if (base == NULL)
-        fatal(EX_OSERR, "no event loop (epoll) to be had");
-    return base;
-}
-
 static void build(struct canaryd *d)
 {
     struct err e = {0};
     listen_raise_descriptor_limit();
-    d->base = new_base();
+    d->base = turn_new_base();
     d->turn = turn_new(d->base);
     watch_signals(d);
     d->on_drain_look = event_new(d->base, -1, EV_PERSIST, on_drain_look, d);
@@ -499,11 +488,6 @@ int main(int argc, char **argv)
     log_init("canaryd", LOG_LEVEL_INFO);
     memory_check_libraries();
     d.settings = cli_begin(argc, argv, &d.cli);
-    log_set_level((enum log_level)log_level_parse(d.settings->log_level));
-    if (dir_is_open_to_all(d.settings->model_dir))
-        log_warn("model_dir: anybody may write to %s; .joblib and .pkl models, which are programs, "
-                 "are refused from it",
-                 d.settings->model_dir);
     python_filter_fd(); /* early; see there */
     build(&d);
     rollout_start(d.rollout, d.saved);

@@ -99,12 +99,11 @@ static int check_file(int fd, const char *path, int64_t max_bytes, off_t *size, 
     if (!S_ISREG(st.st_mode))
         return err_set(e, "not-a-regular-file", "model_path: \"%.200s\" is not a regular file",
                        path);
-    if (st.st_nlink != 1)
-        return err_set(
-            e, "not-a-regular-file",
-            "model_path: \"%.200s\" has %lu hard links; a model file must have one, or it "
-            "could be another file in disguise",
-            path, (unsigned long)st.st_nlink);
+    if (st.st_nlink > 1) /* none: it has just been replaced, and we have the old one whole */
+        return err_set(e, "not-a-regular-file",
+                       "model_path: \"%.200s\" has %lu hard links; a model file has one, or it "
+                       "could be another file in disguise",
+                       path, (unsigned long)st.st_nlink);
     if (st.st_size > max_bytes)
         return err_set(e, "model-too-large",
                        "model_path: \"%.200s\" has %lld bytes; max_model_bytes is %lld", path,
@@ -126,8 +125,12 @@ static int copy_and_hash(int from, int to, off_t size, const char *path,
         ssize_t n = read(from, buffer, want);
         if (n < 0 && errno == EINTR)
             continue;
-        if (n <= 0)
-            rc = err_set(e, "model-unreadable", "model_path: \"%.200s\" could not be read whole",
+        if (n < 0)
+            rc = err_set_errno(e, "model-unreadable", "model_path: \"%.200s\"", path);
+        else if (n == 0)
+            rc = err_set(e, "model-invalid",
+                         "model_path: \"%.200s\" became shorter while it was read; is it being "
+                         "written? Write beside it and rename",
                          path);
         else if (fd_write_all(to, buffer, (size_t)n) < 0)
             rc = err_set_errno(e, "model-unreadable", "model_path: \"%.200s\": no memory", path);

@@ -158,7 +158,7 @@ static int do_open_share(struct rollout *r, const struct occasion *o)
     r->canary_start_ns = r->candidate.canary_start_ns;
     r->deployment = r->candidate.deployment;
     r->rolled_back_by[0] = '\0';
-    judge_begin(r->rooms.judge, r->deployment, clock_mono_ns());
+    judge_begin(r->rooms.judge, r->deployment);
     rollout_set_share(r, rollout_candidate_percent(r));
     cJSON *fields = rollout_note_model(rollout_canary_model(r));
     cJSON_AddNumberToObject(fields, "percent", r->percent);

@@ -6,10 +6,12 @@
 #include "supervisor/turn.h"
 
 #include <stdlib.h>
+#include <sysexits.h>
 
 #include <event2/event.h>
 
 #include "common/clock.h"
+#include "common/log.h"
 #include "common/mem.h"
 
 struct turn {
@@ -19,6 +21,17 @@ struct turn {
     int64_t long_until_ns;
     uint64_t n_long;
 };
+
+struct event_base *turn_new_base(void)
+{
+    struct event_config *config = event_config_new();
+    event_config_set_flag(config, EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST);
+    struct event_base *base = event_base_new_with_config(config);
+    event_config_free(config);
+    if (base == NULL)
+        fatal(EX_OSERR, "no event loop (epoll) to be had");
+    return base;
+}
 
 struct turn *turn_new(struct event_base *base)
 {

@@ -15,6 +15,9 @@
 struct event_base;
 struct turn;
 
+/* An event base as this loop wants it, or the process ends. The caller frees it. */
+struct event_base *turn_new_base(void);
+
 struct turn *turn_new(struct event_base *base);
 void turn_free(struct turn **t);
 

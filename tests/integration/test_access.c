@@ -344,6 +344,30 @@ static void test_unix_socket(void **state)
     assert_int_equal(stat(path, &st), -1); /* taken along */
 }
 
+/* Clients that hold every connection of the main port do not hold the operator's. */
+static void test_beside_a_full_port(void **state)
+{
+    struct http *h[3];
+    struct http_answer a = {0};
+    struct err e = {0};
+    (void)state;
+    struct server *s =
+        start_with(", \"admin_listen\": \"unix:admin.sock\", \"max_connections\": 2", NULL);
+    for (int i = 0; i < 3; i++) {
+        h[i] = http_open(s->port, &e);
+        assert_int_equal(http_send(h[i], "GET /livez HTT", 14, &e), 0);
+    }
+    int rc = http_receive(h[2], false, &a, &e);
+    assert_int_equal(rc, 1);
+    answer_is_problem(&a, 503, "too-many-connections");
+    http_answer_clear(&a);
+    assert_int_equal(ask_socket(s, getuid(), NULL, "GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n"), 200);
+    assert_int_equal(ask_socket(s, getuid(), NULL, GET_STATUS), 200);
+    for (int i = 0; i < 3; i++)
+        http_close(&h[i]);
+    server_stop(s);
+}
+
 /* Everybody who got through the mode is looked at again. */
 static void test_strangers_at_the_socket(void **state)
 {
@@ -462,12 +486,19 @@ static void test_journal(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        SERVER_TEST(test_token),           SERVER_TEST(test_token_with_a_nul),
-        SERVER_TEST(test_failures),        SERVER_TEST(test_token_changes),
-        SERVER_TEST(test_bad_token_files), SERVER_TEST(test_no_token_on_the_command_line),
-        SERVER_TEST(test_cross_site),      SERVER_TEST(test_rebinding),
-        SERVER_TEST(test_unix_socket),     SERVER_TEST(test_strangers_at_the_socket),
-        SERVER_TEST(test_admin_port),      SERVER_TEST(test_bad_doors),
+        SERVER_TEST(test_token),
+        SERVER_TEST(test_token_with_a_nul),
+        SERVER_TEST(test_failures),
+        SERVER_TEST(test_token_changes),
+        SERVER_TEST(test_bad_token_files),
+        SERVER_TEST(test_no_token_on_the_command_line),
+        SERVER_TEST(test_cross_site),
+        SERVER_TEST(test_rebinding),
+        SERVER_TEST(test_unix_socket),
+        SERVER_TEST(test_beside_a_full_port),
+        SERVER_TEST(test_strangers_at_the_socket),
+        SERVER_TEST(test_admin_port),
+        SERVER_TEST(test_bad_doors),
         SERVER_TEST(test_journal),
     };
     return cmocka_run_group_tests_name("access", tests, NULL, NULL);

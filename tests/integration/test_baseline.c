@@ -65,7 +65,7 @@ static void test_answers(void **state)
     (void)state;
     struct server *s = server_start(by_hand);
     deploy(s);
-    status_wait_pid(s, "baseline", 0);
+    status_wait_baseline(s);
     double before = answer_number(status_get(s), "requests.answered_by_baseline");
     for (int i = 0; i < 100; i++) {
         const struct http_answer *a = server_predict(s);
@@ -177,6 +177,13 @@ static void test_killed_and_stopped(void **state)
     end_clean(s, &t);
 }
 
+static void baseline_says(struct server *s, const char *text)
+{
+    const struct http_answer *a = server_get(s, "/admin/check-canary-health");
+    if (strstr(answer_string(a, "baseline"), text) == NULL)
+        fail_msg("expected \"%s\": %s", text, a->body);
+}
+
 /* Workers of model_v1.json run this line first. */
 static void begin_trouble(struct server *s, const char *line)
 {
@@ -207,6 +214,47 @@ static struct server *start_with_trouble(void)
     free(option);
     server_wait_ready(s);
     return s;
+}
+
+/* Without a baseline there is nothing to compare with, however slow the canary is: the
+ * report says so, and the verdict comes when there is one. */
+static void test_no_verdict_without_a_baseline(void **state)
+{
+    (void)state;
+    struct server *s = start_with_trouble();
+    baseline_says(s, "There is no canary");
+    answer_is(server_post(s, "/admin/toggle-slowdown", NULL), 200);
+    begin_trouble(s, "exit 65");
+    deploy(s);
+    for (int i = 0; i < 600; i++)
+        server_predict(s);
+    const struct http_answer *a = server_get(s, "/admin/check-canary-health");
+    assert_true(answer_number(a, "p_value") < 0.001); /* the textbook compares with stable */
+    assert_false(answer_bool(a, "alert_triggered"));
+    assert_true(answer_number(a, "baseline_sample_count") == 0);
+    baseline_says(s, "no verdict on latencies");
+    begin_trouble(s, "");
+    status_wait_baseline(s);
+    baseline_says(s, "a second worker of the stable version");
+    for (int i = 0; i < 100; i++) {
+        for (int k = 0; k < 20; k++)
+            server_predict(s);
+        a = server_get(s, "/admin/check-canary-health");
+        if (answer_bool(a, "alert_triggered"))
+            break;
+    }
+    assert_true(answer_bool(a, "alert_triggered"));
+    server_stop(s);
+}
+
+static void test_stable_itself_is_compared_with(void **state)
+{
+    (void)state;
+    struct server *s =
+        server_start((const char *const[]){"--auto-rollback=false", "--baseline=off", NULL});
+    deploy(s);
+    baseline_says(s, "the stable worker itself");
+    server_stop(s);
 }
 
 /* One that is refused, never ready, or dies at once: deployed all the same, and answered
@@ -242,6 +290,8 @@ int main(void)
         SERVER_TEST(test_shares),
         SERVER_TEST(test_killed_and_stopped),
         SERVER_TEST(test_a_baseline_that_never_comes),
+        SERVER_TEST(test_no_verdict_without_a_baseline),
+        SERVER_TEST(test_stable_itself_is_compared_with),
     };
     return cmocka_run_group_tests_name("baseline", tests, NULL, NULL);
 }

@@ -25,7 +25,7 @@
 #define N_IDLE      10000
 #define N_CAP       20
 #define N_PIPELINED 1000
-#define OWN_FILES   100 /* of this test */
+#define OWN_FILES   1000 /* of this test, and what canaryd keeps for itself */
 
 static struct http *open_to(struct server *s)
 {

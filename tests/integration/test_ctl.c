@@ -136,6 +136,9 @@ static void test_demo(void **state)
     struct server *s = server_start(NULL);
     ctl(s, "demo --requests 400 --pause-ms 0 --model models/model_v2.json", 0,
         "Everything happened as it should.", DEMO_MS);
+    char *line = mem_printf("replay %s", server_path(s, "state/journal.jsonl"));
+    ctl(s, line, 0, "{\"decisions\":1,\"agree\":1}", CTL_MS);
+    free(line);
     server_stop(s);
 }
 

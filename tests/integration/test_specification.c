@@ -16,6 +16,7 @@
 #include "tests/support/python.h"
 #include "tests/support/server.h"
 #include "tests/support/status.h"
+#include "tests/support/workdir.h"
 
 #define CURL           "User-Agent: curl/7.88.1\r\nAccept: */*\r\n"
 #define CURL_JSON      CURL "Content-Type: application/json\r\n"
@@ -48,6 +49,8 @@ static bool is_canary(const struct http_answer *a)
     return canary;
 }
 
+static int pause_ms; /* of the client, after each request */
+
 /* n requests as in the loop; returns how many the canary answered. */
 static int traffic(struct server *s, int n)
 {
@@ -63,6 +66,8 @@ static int traffic(struct server *s, int n)
         if (answer_number(a, "latency_ms") <= 0)
             fail_msg("no latency: %s", a->body);
         n_canary += canary;
+        if (pause_ms > 0)
+            workdir_sleep_ms(pause_ms);
     }
     return n_canary;
 }
@@ -192,6 +197,15 @@ static void test_rollback(void **state)
     walk_to_rollback("models/model_v2.json");
 }
 
+/* The blocks of one that takes its time hold a request or two of each arm. */
+static void test_rollback_by_a_slow_client(void **state)
+{
+    (void)state;
+    pause_ms = 1;
+    walk_to_rollback("models/model_v2.json");
+    pause_ms = 0;
+}
+
 static void test_rollback_of_joblib(void **state)
 {
     (void)state;
@@ -246,8 +260,11 @@ static void test_automatic_rollback(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        SERVER_TEST(test_rollback),           SERVER_TEST(test_rollback_of_joblib),
-        SERVER_TEST(test_promotion),          SERVER_TEST(test_promotion_of_joblib),
+        SERVER_TEST(test_rollback),
+        SERVER_TEST(test_rollback_by_a_slow_client),
+        SERVER_TEST(test_rollback_of_joblib),
+        SERVER_TEST(test_promotion),
+        SERVER_TEST(test_promotion_of_joblib),
         SERVER_TEST(test_automatic_rollback),
     };
     return cmocka_run_group_tests_name("specification", tests, NULL, NULL);

@@ -144,6 +144,18 @@ pid_t status_wait_pid(struct server *s, const char *role, pid_t old)
     return w.found;
 }
 
+static bool has_baseline(struct server *s, void *arg)
+{
+    const cJSON *baseline = jsonx_member(status_get(s)->json, "baseline");
+    (void)arg;
+    return cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(baseline, "ready"));
+}
+
+void status_wait_baseline(struct server *s)
+{
+    server_wait_until(s, has_baseline, NULL, "a baseline that takes calls", WAIT_MS);
+}
+
 bool process_lives(pid_t pid)
 {
     char path[64], line[512] = "";

@@ -34,6 +34,9 @@ void status_wait_state(struct server *s, const char *state);
 /* Waits until a ready worker of the role has another pid than old; returns it. */
 pid_t status_wait_pid(struct server *s, const char *role, pid_t old);
 
+/* Waits until the baseline takes calls: its process is warm, too. */
+void status_wait_baseline(struct server *s);
+
 /* Is there a process of this pid, other than a zombie? */
 bool process_lives(pid_t pid);
 void process_wait_gone(pid_t pid, int ms);

@@ -317,6 +317,89 @@ static void test_bad_line(void **state)
     forget(&said);
 }
 
+/* A journal with one decision: that health report. */
+static void write_journal(char path[SCRATCH_PATH_SIZE], const cJSON *report)
+{
+    char *text = cJSON_PrintUnformatted(report);
+    scratch_path(path, "journal.jsonl");
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    fprintf(file,
+            "{\"time\":\"t1\",\"event\":\"deployed\",\"percent\":10}\n{\"time\":\"t2\",\"ev\n");
+    fprintf(file, "{\"time\":\"t3\",\"event\":\"rolled-back\",\"health\":%s}", text);
+    cJSON_free(text);
+    fclose(file);
+}
+
+static struct said replay_journal_of(const cJSON *report)
+{
+    char path[SCRATCH_PATH_SIZE];
+    write_journal(path, report);
+    return replay(path, "");
+}
+
+/* Sets a number of the report, or of its metric of that index. */
+static void tamper(cJSON *report, int metric, const char *name, double value)
+{
+    cJSON *object =
+        metric < 0 ? report : cJSON_GetArrayItem(cJSON_GetObjectItem(report, "metrics"), metric);
+    assert_true(cJSON_ReplaceItemInObject(object, name, cJSON_CreateNumber(value)));
+}
+
+static void test_journal(void **state)
+{
+    char path[SCRATCH_PATH_SIZE];
+    (void)state;
+    write_groups(path, 60, 10, true);
+    struct said csv = replay(path, "--block-ms 10");
+    struct said said = replay_journal_of(health(&csv));
+    assert_int_equal(said.status, 0);
+    assert_int_equal(said.n, 3);
+    assert_non_null(member_text(said.line[0], "unreadable", NULL));
+    assert_true(member_number_or(said.line[1], "line", 0) == 3);
+    assert_string_equal(member_text(said.line[1], "verdict", ""), "rollback");
+    assert_string_equal(member_text(said.line[1], "time", ""), "t3");
+    assert_true(member_true(said.line[1], "agrees"));
+    assert_true(member_number_or(said.line[2], "decisions", 0) == 1);
+    assert_true(member_number_or(said.line[2], "agree", 0) == 1);
+    forget(&said);
+    forget(&csv);
+}
+
+static const struct {
+    int metric;
+    const char *name;
+    double value;
+    const char *says;
+} tampered[] = {
+    {-1, "p_value", 0.04, "p_value: 0.04 stands there"},
+    {-1, "canary_avg_latency_ms", 11, "t_statistic: "},
+    {0, "evidence", 1, "verdict: mean fired, with evidence 1 below its threshold"},
+    {2, "threshold", 4, "tail: threshold: 4 stands there, 4.9003"},
+    {4, "anytime_p_value", 0.5, "errors: anytime_p_value: 0.5 stands there, 1 follows"},
+};
+
+static void test_tampered_journal(void **state)
+{
+    char path[SCRATCH_PATH_SIZE];
+    (void)state;
+    write_groups(path, 60, 10, true);
+    struct said csv = replay(path, "--block-ms 10");
+    for (size_t i = 0; i < sizeof tampered / sizeof tampered[0]; i++) {
+        cJSON *report = cJSON_Duplicate(health(&csv), true);
+        tamper(report, tampered[i].metric, tampered[i].name, tampered[i].value);
+        struct said said = replay_journal_of(report);
+        assert_int_equal(said.status, EX_DATAERR);
+        ctl_assert_says(said.trouble, "1 of 1 decisions do not follow");
+        char *text = cJSON_PrintUnformatted(said.line[1]);
+        ctl_assert_says(text, tampered[i].says);
+        cJSON_free(text);
+        cJSON_Delete(report);
+        forget(&said);
+    }
+    forget(&csv);
+}
+
 static void test_refusals(void **state)
 {
     static const struct {
@@ -332,6 +415,8 @@ static void test_refusals(void **state)
         {"f", "--baseline maybe", EX_USAGE, "auto, on or off, got 'maybe'"},
         {"f", "--alpha 0", EX_USAGE, "above 0 and at most 0.5, got '0'"},
         {"f", "--json", EX_USAGE, "--json does not go with 'replay'"},
+        {"j.jsonl", "--alpha 0.01", EX_USAGE, "a journal holds no samples"},
+        {"j.jsonl", "", EX_NOINPUT, "j.jsonl: No such file"},
         {"", "", EX_USAGE, "replay' needs a FILE"},
     };
     (void)state;
@@ -368,6 +453,8 @@ int main(void)
         cmocka_unit_test(test_pipe),
         cmocka_unit_test(test_errors),
         cmocka_unit_test(test_bad_line),
+        cmocka_unit_test(test_journal),
+        cmocka_unit_test(test_tampered_journal),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_nothing),
     };

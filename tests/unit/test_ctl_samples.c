@@ -263,7 +263,7 @@ static void test_long_line(void **state)
     struct sample_row row;
     (void)state;
     fprintf(file, "arm,round_trip_ms\nstable,");
-    for (int i = 0; i < LINE_READER_BYTES; i++)
+    for (size_t i = 0; i < LINE_READER_BYTES; i++)
         putc('1', file);
     rewind(file);
     struct sample_file *f = sample_file_open(fileno(file), "long", &e);

@@ -32,7 +32,7 @@ static char address[LISTEN_TEXT_SIZE];
 static void on_request(struct evhttp_request *request, void *arg)
 {
     struct err e = {0};
-    int rc = gate_check(request, false, &e);
+    int rc = gate_check(request, NULL, &e);
     struct evbuffer *out = evhttp_request_get_output_buffer(request);
     (void)arg;
     if (rc == 0)

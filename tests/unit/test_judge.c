@@ -92,8 +92,8 @@ static void add_pairs(struct court *c, int n, double stable_ms, double canary_ms
 
 static void begin(struct court *c)
 {
-    judge_begin(c->judge, 1, ++c->now_ns);
-    judge_open_share(c->judge, ARM_STABLE, c->now_ns);
+    judge_begin(c->judge, 1);
+    judge_open_share(c->judge, ARM_STABLE, ++c->now_ns);
 }
 
 static cJSON *report_of(const struct court *c)

@@ -73,8 +73,8 @@ static void crash(void)
 
 static void begin(uint64_t deployment, enum arm reference)
 {
-    judge_begin(x.judge, deployment, ++x.now_ns);
-    judge_open_share(x.judge, reference, x.now_ns);
+    judge_begin(x.judge, deployment);
+    judge_open_share(x.judge, reference, ++x.now_ns);
 }
 
 static struct judge_ticket draw(enum arm arm)
@@ -197,6 +197,7 @@ static void test_damaged_memory(void **state)
     feed(60, ARM_BASELINE, 1, 10);
     judge_free(&x.judge);
     board_memo_write(x.board, BOARD_MEMO_COUNTS, 7, wild, sizeof wild);
+    board_free(&x.board);
     struct board *last = board_fixture_reader();
     begin_life();
     judge_remember(x.judge, last);

@@ -44,7 +44,8 @@
 /* What is expected of a process that must go on. */
 #define LIVES NULL
 
-/* Whys. */
+/* Whys. A child that holds the socket is killed with it: the end may show or not. */
+#define EITHER     NULL
 #define NO_FRAME   "not a frame of the protocol"
 #define NOT_BYTES  "the bytes are not one msgpack array"
 #define BAD_RESULT "a field of RESULT is wrong"
@@ -141,8 +142,8 @@ static const struct row {
     {"ready then signal=9", "LL", KILLED_BY_US, CLOSED, PATIENT, ""},
     {"ready then answer exit=1", "OL", "exit status 1", CLOSED, PATIENT, ""},
     /* A child that holds the socket: no end of file, but an end. */
-    {"ready then fork exit=3", "LL", "exit status 3", "", PATIENT, ""},
-    {"ready then fork says exit=3", "LL", "exit status 3", "", PATIENT, EVIL_LAST_WORDS},
+    {"ready then fork exit=3", "LL", "exit status 3", EITHER, PATIENT, ""},
+    {"ready then fork says exit=3", "LL", "exit status 3", EITHER, PATIENT, EVIL_LAST_WORDS},
     /* Words. */
     {"ready then says exit=1", "L", "exit status 1", CLOSED, PATIENT, EVIL_LAST_WORDS},
     {"ready then mumble abort", "L", "signal 6 (Aborted)", CLOSED, PATIENT, "red? ??"},
@@ -157,11 +158,13 @@ static const struct row {
     {"pong", "", KILLED_BY_US, UNASKED, PATIENT, ""},
     {"random=1", "", KILLED_BY_US, LENGTH, PATIENT, ""},
     {"shutwr", "", KILLED_BY_US, CLOSED, PATIENT, ""},
-    {"fork=300 segv", "", "signal 11 (Segmentation fault)", "", PATIENT, ""},
+    {"fork=300 segv", "", "signal 11 (Segmentation fault)", EITHER, PATIENT, ""},
 };
 
 static bool contains(const char *text, const char *part)
 {
+    if (part == EITHER)
+        return true;
     return part[0] == '\0' ? text[0] == '\0' : strstr(text, part) != NULL;
 }
 

@@ -165,6 +165,22 @@ static void test_refusals(void **state)
     }
 }
 
+/* Who can write it could name the programs that are run. */
+static void test_file_open_to_everybody(void **state)
+{
+    struct err e = {0};
+    (void)state;
+    write_file("{}");
+    assert_int_equal(chmod(path, 0666), 0);
+    assert_null(settings_load(path, NULL, 0, &e));
+    assert_string_equal(e.code, "bad-setting");
+    assert_non_null(strstr(e.text, "mode 0666"));
+    assert_int_equal(chmod(path, 0664), 0); /* a group is somebody's decision */
+    struct settings *s = settings_load(path, NULL, 0, &e);
+    assert_non_null(s);
+    settings_free(&s);
+}
+
 static void test_files_that_are_none(void **state)
 {
     char dir[SCRATCH_PATH_SIZE];
@@ -293,6 +309,7 @@ int main(void)
         CASE(test_file_with_comments),
         CASE(test_who_wins),
         CASE(test_refusals),
+        CASE(test_file_open_to_everybody),
         CASE(test_files_that_are_none),
         CASE(test_changes_are_told_with_their_scope),
         CASE(test_json_and_help),
