@@ -167,6 +167,9 @@ $(BENCH_TOOLS): $(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o $(BUILD)/tests/
 bench: $(PROGRAMS) $(BENCH_TOOLS) ## canaryd beside what one would use instead; ARGS=--help tells more
 	@tests/bench/bench.py $(BUILD) $(ARGS)
 
+fairness: $(PROGRAMS) ## what two workers of one model differ by, and whether such a canary stays
+	@tests/bench/fairness.py $(BUILD) $(ARGS)
+
 bench-deps: ## install wrk and the servers that `make bench` compares with
 	@etc/install-deps.sh build python bench
 	@mkdir -p $(BUILD)/bench
