@@ -24,6 +24,11 @@ int64_t clock_mono_ns(void)
     return now;
 }
 
+int64_t clock_coarse_ns(void)
+{
+    return read_ns(CLOCK_MONOTONIC_COARSE);
+}
+
 int64_t clock_first_ns(void)
 {
     return first_ns;

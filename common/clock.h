@@ -13,8 +13,9 @@
 
 #define CLOCK_TEXT_SIZE 40
 
-int64_t clock_mono_ns(void); /* CLOCK_MONOTONIC; about 25 ns a call */
-int64_t clock_wall_ns(void); /* since 1970-01-01 UTC */
+int64_t clock_mono_ns(void);   /* CLOCK_MONOTONIC; about 25 ns a call */
+int64_t clock_coarse_ns(void); /* the same, up to some ms behind; about 5 ns a call */
+int64_t clock_wall_ns(void);   /* since 1970-01-01 UTC */
 
 /* What clock_mono_ns said first in this thread since clock_forget_first, or 0 when
  * it was not asked: nearly everything that a turn of the loop does asks it soon. */

@@ -52,4 +52,7 @@ void jsonx_clean_utf8(char *text);
  * finite) and returns its length. */
 size_t jsonx_print_number(char text[JSONX_NUMBER_SIZE], double x);
 
+/* Writes a whole number and returns its length; no more than JSONX_NUMBER_SIZE. */
+size_t jsonx_print_whole(char *text, uint64_t x);
+
 #endif

@@ -96,3 +96,16 @@ size_t jsonx_print_number(char text[JSONX_NUMBER_SIZE], double x)
     }
     return n;
 }
+
+size_t jsonx_print_whole(char *text, uint64_t x)
+{
+    char reversed[20];
+    size_t n = 0;
+    do
+        reversed[n++] = (char)('0' + x % 10);
+    while ((x /= 10) > 0);
+    for (size_t i = 0; i < n; i++)
+        text[i] = reversed[n - 1 - i];
+    text[n] = '\0';
+    return n;
+}

@@ -202,11 +202,11 @@ static void on_input(struct evbuffer *input, const struct evbuffer_cb_info *info
     size_t from = evbuffer_get_length(input) - info->n_added;
     if (c->phase == PHASE_NEW || c->phase == PHASE_IDLE) {
         if (!conn_take_plain(c, input))
-            conn_begin_head(c, input, from, clock_mono_ns());
+            conn_begin_head(c, input, from, clock_coarse_ns());
     } else if (c->phase == PHASE_HEAD || c->phase == PHASE_BODY) {
         take_input(c, input, from);
         if (c->phase == PHASE_HEAD && raw_message_has_head(&c->message))
-            conn_enter(c, PHASE_BODY, clock_mono_ns());
+            conn_enter(c, PHASE_BODY, clock_coarse_ns());
     }
 }
 
@@ -379,16 +379,16 @@ static void on_sent(struct evhttp_request *request, void *arg)
     if (c->hang_up)
         shutdown(c->fd, SHUT_RDWR);
     if (evbuffer_get_length(input) > 0)
-        conn_begin_head(c, input, 0, clock_mono_ns());
+        conn_begin_head(c, input, 0, clock_coarse_ns());
     else
-        conn_enter(c, PHASE_IDLE, clock_mono_ns());
+        conn_enter(c, PHASE_IDLE, clock_coarse_ns());
 }
 
 void conn_answer(struct conn *c, struct evhttp_request *request, bool hang_up)
 {
     c->hang_up = hang_up;
     evhttp_request_set_on_complete_cb(request, on_sent, c);
-    conn_enter(c, PHASE_ANSWER, clock_mono_ns());
+    conn_enter(c, PHASE_ANSWER, clock_coarse_ns());
 }
 
 const char *conn_fault(const struct conn *c)

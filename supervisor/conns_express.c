@@ -98,7 +98,7 @@ bool conn_take_plain(struct conn *c, struct evbuffer *input)
         if (!has_taken_over(c))
             take_over(c);
     } else if (any && evbuffer_get_length(input) > 0) {
-        conn_begin_head(c, input, 0, clock_mono_ns());
+        conn_begin_head(c, input, 0, clock_coarse_ns());
     }
     return any;
 }
@@ -119,7 +119,7 @@ static void on_more_input(struct bufferevent *bev, void *arg)
     if (c->phase == PHASE_HANDLER || c->phase == PHASE_ANSWER)
         return;
     if (!any && evbuffer_get_length(input) > 0)
-        conn_begin_head(c, input, 0, clock_mono_ns());
+        conn_begin_head(c, input, 0, clock_coarse_ns());
     hand_back(c);
     if (evbuffer_get_length(input) > 0)
         bufferevent_trigger(bev, EV_READ, 0);
@@ -132,7 +132,7 @@ static void on_more_input(struct bufferevent *bev, void *arg)
 static void finish(struct conn *c)
 {
     struct evbuffer *input = bufferevent_get_input(c->bev);
-    conn_enter(c, PHASE_IDLE, clock_mono_ns());
+    conn_enter(c, PHASE_IDLE, clock_coarse_ns());
     if (c->hang_up)
         shutdown(c->fd, SHUT_RDWR);
     if (c->express.is_taking || !has_taken_over(c))
@@ -162,6 +162,6 @@ void conn_express_answer(struct conn *c, const char *bytes, size_t n, bool hang_
         finish(c);
         return;
     }
-    conn_enter(c, PHASE_ANSWER, clock_mono_ns());
+    conn_enter(c, PHASE_ANSWER, clock_coarse_ns());
     bufferevent_write(c->bev, bytes + sent, n - (size_t)sent);
 }

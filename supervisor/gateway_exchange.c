@@ -14,6 +14,7 @@
 #include <event2/http.h>
 
 #include "common/clock.h"
+#include "common/jsonx.h"
 #include "common/mem.h"
 #include "supervisor/plain_request.h"
 #include "supervisor/port.h"
@@ -21,6 +22,8 @@
 
 #define MAX_ID              64
 #define RETRY_AFTER_SECONDS "1"
+#define STATUS_LINE_SIZE    64
+#define SMALL_ANSWER_BYTES  2048
 
 static bool is_request_id(const char *text, size_t n)
 {
@@ -74,7 +77,7 @@ static void exchange_begin(struct exchange *x)
 {
     conn_begin(x->conn, on_gone, x);
     x->gateway->n_pending++;
-    x->gateway->last_request_ns = clock_mono_ns();
+    x->gateway->last_request_ns = clock_coarse_ns();
 }
 
 struct exchange *exchange_new(const struct doorway *d, struct evhttp_request *request)
@@ -115,7 +118,7 @@ struct exchange *exchange_new_express(const struct doorway *d, struct conn *c,
 static void exchange_free(struct exchange *x)
 {
     x->gateway->n_pending--;
-    x->gateway->last_request_ns = clock_mono_ns();
+    x->gateway->last_request_ns = clock_coarse_ns();
     free(x->path);
     free(x);
 }
@@ -177,20 +180,30 @@ static const char *date_now(struct gateway *g)
     return g->date;
 }
 
+/* Most answers are 200. */
+static size_t print_status(char line[STATUS_LINE_SIZE], int status)
+{
+    static const char ok[] = "HTTP/1.1 200 OK\r\n";
+    if (status == 200)
+        return (size_t)(stpcpy(line, ok) - line);
+    return (size_t)snprintf(line, STATUS_LINE_SIZE, "HTTP/1.1 %d %s\r\n", status,
+                            status_reason(status));
+}
+
 /* One piece, sent at once. */
 static void reply_express(struct exchange *x, int status, const char *body, size_t n)
 {
-    char small[2048];
-    char line[64], length[24];
+    char small[SMALL_ANSWER_BYTES];
+    char line[STATUS_LINE_SIZE], length[JSONX_NUMBER_SIZE];
     bool draining = x->gateway->draining;
     struct conn *conn = x->conn;
-    snprintf(line, sizeof line, "HTTP/1.1 %d %s\r\n", status, status_reason(status));
-    snprintf(length, sizeof length, "%zu", n);
+    size_t n_line = print_status(line, status);
+    jsonx_print_whole(length, n);
     add_express_field(x, "Date", date_now(x->gateway));
     add_express_field(x, "Content-Length", length);
-    size_t size = strlen(line) + x->head_size + 2 + n;
+    size_t size = n_line + x->head_size + 2 + n;
     char *answer = size <= sizeof small ? small : mem_array(size, 1);
-    char *at = mempcpy(answer, line, strlen(line));
+    char *at = mempcpy(answer, line, n_line);
     at = mempcpy(at, x->head, x->head_size);
     at = mempcpy(at, "\r\n", 2);
     memcpy(at, body, n);

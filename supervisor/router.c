@@ -377,9 +377,10 @@ size_t router_n_features(const struct router *r)
 }
 
 /* 0, or -1 with err: this one must not even be tried. */
-static int refuse_at_the_door(struct router *r, const double *features, size_t n, struct err *e)
+static int refuse_at_the_door(struct router *r, const double *features, size_t n, int64_t now,
+                              struct err *e)
 {
-    if (quarantine_has(r->quarantine, features, n, clock_mono_ns())) {
+    if (quarantine_has(r->quarantine, features, n, now)) {
         r->counts.n_poison++;
         return err_set(e, "poison-request", "%s; it is refused for %d s", poison_text,
                        QUARANTINE_SECONDS);
@@ -403,14 +404,15 @@ void router_begin(struct job *job)
 int router_predict(struct router *r, const double *features, size_t n, enum routing routing,
                    predicted *done, void *arg, struct err *e)
 {
-    if (refuse_at_the_door(r, features, n, e) < 0)
+    int64_t now = clock_mono_ns();
+    if (refuse_at_the_door(r, features, n, now, e) < 0)
         return -1;
     struct job *job = mem_alloc(sizeof *job + n * sizeof *features);
     job->call.done = on_result;
     job->router = r;
     job->done = done;
     job->arg = arg;
-    job->deadline_ns = clock_mono_ns() + r->settings->predict_deadline_ms * NS_PER_MS;
+    job->deadline_ns = now + r->settings->predict_deadline_ms * NS_PER_MS;
     job->routing = routing;
     job->n_features = n;
     memcpy(job->features, features, n * sizeof *features);

@@ -91,13 +91,24 @@ static void test_any_bits(void **state)
     }
 }
 
+static void test_whole_numbers(void **state)
+{
+    static const uint64_t numbers[] = {0, 1, 9, 10, 99, 100, 1234567890, UINT64_MAX};
+    char ours[JSONX_NUMBER_SIZE], plain[64];
+    (void)state;
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
+        snprintf(plain, sizeof plain, "%llu", (unsigned long long)numbers[i]);
+        assert_int_equal(jsonx_print_whole(ours, numbers[i]), strlen(plain));
+        assert_string_equal(ours, plain);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_read_back),
-        cmocka_unit_test(test_neighbours),
-        cmocka_unit_test(test_probabilities),
-        cmocka_unit_test(test_any_bits),
+        cmocka_unit_test(test_read_back),     cmocka_unit_test(test_neighbours),
+        cmocka_unit_test(test_probabilities), cmocka_unit_test(test_any_bits),
+        cmocka_unit_test(test_whole_numbers),
     };
     return cmocka_run_group_tests_name("jsonx_number", tests, NULL, NULL);
 }
