@@ -11,6 +11,7 @@
 #include "common/clock.h"
 #include "common/mem.h"
 #include "proto/board.h"
+#include "supervisor/api_status_metrics.h"
 #include "supervisor/fleet.h"
 #include "supervisor/gateway.h"
 #include "supervisor/journal.h"
@@ -164,6 +165,18 @@ static void handle_events(void *arg, struct exchange *x)
     exchange_reply_json(x, 200, root);
 }
 
+static void handle_metrics(void *arg, struct exchange *x)
+{
+    const struct api_status *a = arg;
+    const char *accept = exchange_header(x, "Accept");
+    bool open_metrics = accept != NULL && strstr(accept, "application/openmetrics-text") != NULL;
+    double uptime_s = (double)(clock_mono_ns() - a->start_ns) / (double)NS_PER_SEC;
+    size_t n;
+    char *text = metrics_text(&a->rooms, uptime_s, open_metrics, &n);
+    exchange_reply(x, 200, metrics_content_type(open_metrics), text, n);
+    free(text);
+}
+
 /* --- Probes -----------------------------------------------------------------*/
 
 /* Alive is who answers: a worker's trouble is no reason to restart us. */
@@ -202,7 +215,7 @@ static void handle_ready(void *arg, struct exchange *x)
 static const struct route routes[] = {
     {"GET", "/admin/status", true, handle_status}, {"GET", "/admin/events", true, handle_events},
     {"GET", "/livez", false, handle_live},         {"GET", "/readyz", false, handle_ready},
-    {"GET", "/healthz", false, handle_ready},
+    {"GET", "/healthz", false, handle_ready},      {"GET", "/metrics", false, handle_metrics},
 };
 
 struct api_status *api_status_new(struct gateway *g, const struct api_status_rooms *rooms,

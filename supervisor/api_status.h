@@ -13,6 +13,7 @@ struct board;
 struct fleet;
 struct gateway;
 struct journal;
+struct judge;
 struct rollout;
 struct router;
 struct settings;
@@ -22,6 +23,7 @@ struct api_status_rooms { /* all borrowed */
     struct fleet *fleet;
     struct router *router;
     struct journal *journal;
+    struct judge *judge;
     struct board *board;
 };
 

@@ -456,6 +456,7 @@ static void build_apis(struct canaryd *d)
                                            .fleet = d->fleet,
                                            .router = d->router,
                                            .journal = d->journal,
+                                           .judge = d->judge,
                                            .board = d->board};
     d->gateway = gateway_new(d->base, &options);
     d->api_predict = api_predict_new(d->gateway, d->router);

@@ -47,8 +47,11 @@ static int setup(void **state)
     if (house_setup(state) < 0)
         return -1;
     struct house *h = *state;
-    const struct api_status_rooms rooms = {
-        .rollout = h->rollout, .fleet = h->fleet, .router = h->router, .journal = h->journal};
+    const struct api_status_rooms rooms = {.rollout = h->rollout,
+                                           .fleet = h->fleet,
+                                           .router = h->router,
+                                           .journal = h->journal,
+                                           .judge = h->judge};
     int fd = listen_on("127.0.0.1:0", &e);
     listen_address(fd, front.address);
     front.gateway = gateway_new(h->base, &options);
