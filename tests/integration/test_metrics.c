@@ -22,7 +22,8 @@
 
 static const char sample_line[] =
     "^[a-z_]+(\\{[a-z_]+=\"[^\"\\]*\"(,[a-z_]+=\"[^\"\\]*\")*\\})? -?[0-9][0-9.e+-]*$";
-static const char comment_line[] = "^# (HELP [a-z_]+ [A-Z0-9].*\\.|TYPE [a-z_]+ (gauge|counter)|EOF)$";
+static const char comment_line[] =
+    "^# (HELP [a-z_]+ [A-Z0-9].*\\.|TYPE [a-z_]+ (gauge|counter)|EOF)$";
 
 static struct server *start_with_canary(void)
 {
