@@ -70,8 +70,8 @@ def ask(contender, connections, seconds):
             "cpu_s": (cpu_seconds(contender) - before) / requests * 1e5}
 
 
-def start_all(options, folder):
-    running = []
+def start_all(options, folder, running):
+    """Fills running, so that who calls can end those that started before one that did not."""
     for kind in contenders.ALL:
         if options.only and kind.name not in options.only + ["canaryd", REFERENCE]:
             continue
@@ -79,7 +79,6 @@ def start_all(options, folder):
             running.append(kind(options.build, folder))
         except Missing as why:
             print(f"without {kind.name}: {why} (make bench-deps installs it)", file=sys.stderr)
-    return running
 
 
 def measure(options, running):
@@ -209,7 +208,7 @@ def main():
     running = []
     with tempfile.TemporaryDirectory(prefix="canaryd-bench-") as folder:
         try:
-            running = start_all(options, pathlib.Path(folder))
+            start_all(options, pathlib.Path(folder), running)
             results = measure(options, running)
             memory = {one.name: pss_mb(one) for one in running}
         finally:
