@@ -53,11 +53,10 @@ static const struct {
 
 static void observe(struct rule_settings *settings, const char *names)
 {
-    while (names != NULL && *names != '\0') {
-        size_t n = strcspn(names, ",");
-        settings->row[rule_row_by_name(names, n)].observe = true;
-        names += n + (names[n] == ',');
-    }
+    bool rows[N_RULE_ROWS];
+    rule_read_rows(names, rows); /* the options have checked it */
+    for (enum rule_row row = 0; row < N_RULE_ROWS; row++)
+        settings->row[row].observe = rows[row];
 }
 
 /* The product's defaults, and over them what was said. */
@@ -76,7 +75,8 @@ static struct rule_settings settings_of(const struct options *o)
     }
     if (options_given(o, OPTION_MIN_SAMPLES))
         settings.min_samples = (uint64_t)o->number[OPTION_MIN_SAMPLES];
-    observe(&settings, o->observe_only);
+    if (o->observe_only != NULL)
+        observe(&settings, o->observe_only);
     return settings;
 }
 

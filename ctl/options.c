@@ -82,15 +82,9 @@ static bool read_baseline(const char *value, struct options *o)
 /* Every name one of a row of the guard's, with single commas between. */
 static bool read_observe_only(const char *value, struct options *o)
 {
+    bool rows[N_RULE_ROWS];
     o->observe_only = value;
-    for (;; value++) {
-        size_t n = strcspn(value, ",");
-        if (rule_row_by_name(value, n) == N_RULE_ROWS)
-            return false;
-        value += n;
-        if (*value == '\0')
-            return true;
-    }
+    return value[0] != '\0' && rule_read_rows(value, rows);
 }
 
 static bool read_model(const char *value, struct options *o)

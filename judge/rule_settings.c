@@ -44,3 +44,17 @@ enum rule_row rule_row_by_name(const char *name, size_t n)
         row++;
     return row;
 }
+
+bool rule_read_rows(const char *list, bool marks[N_RULE_ROWS])
+{
+    memset(marks, false, N_RULE_ROWS * sizeof marks[0]);
+    while (*list != '\0') {
+        size_t n = strcspn(list, ",");
+        enum rule_row row = rule_row_by_name(list, n);
+        if (row == N_RULE_ROWS || (list[n] == ',' && list[n + 1] == '\0'))
+            return false;
+        marks[row] = true;
+        list += list[n] == ',' ? n + 1 : n;
+    }
+    return true;
+}

@@ -44,6 +44,10 @@ struct rule_settings rule_default_settings(void);
 /* "mean", "service-mean", "tail", "service-tail", "errors": for settings. */
 const char *rule_row_name(enum rule_row row);
 
+/* Marks the rows that a list names, with commas between them; "" names none. False
+ * when a name is none of theirs (an empty one too); the marks are unspecified then. */
+bool rule_read_rows(const char *list, bool marks[N_RULE_ROWS]);
+
 /* The row of that name among the n characters at name, or N_RULE_ROWS. */
 enum rule_row rule_row_by_name(const char *name, size_t n);
 

@@ -55,17 +55,6 @@ static struct rule_clock_settings clock_settings(double block_ms, double margin_
         .margin = {.absolute_ns = margin_ms * (double)NS_PER_MS, .ratio = ratio}};
 }
 
-static bool is_observed(const char *list, enum rule_row row)
-{
-    while (*list != '\0') {
-        size_t n = strcspn(list, ",");
-        if (rule_row_by_name(list, n) == row)
-            return true;
-        list += list[n] == ',' ? n + 1 : n;
-    }
-    return false;
-}
-
 static struct rule_settings rule_settings(const struct settings *s)
 {
     struct rule_settings out = rule_default_settings();
@@ -74,14 +63,15 @@ static struct rule_settings rule_settings(const struct settings *s)
         [ROW_TAIL] = s->tail_part,     [ROW_SERVICE_TAIL] = s->service_tail_part,
         [ROW_ERRORS] = s->errors_part,
     };
+    bool observed[N_RULE_ROWS];
+    rule_read_rows(s->observe_only, observed); /* the settings have checked it */
     out.alpha = s->alpha;
     out.min_samples = (uint64_t)s->min_samples;
     out.clock[RULE_ROUND_TRIP] = clock_settings(s->block_ms, s->margin_ms, s->margin_ratio);
     out.clock[RULE_SERVICE] =
         clock_settings(s->service_block_ms, s->service_margin_ms, s->service_margin_ratio);
     for (enum rule_row row = 0; row < N_RULE_ROWS; row++)
-        out.row[row] = (struct rule_row_settings){.part = parts[row],
-                                                  .observe = is_observed(s->observe_only, row)};
+        out.row[row] = (struct rule_row_settings){.part = parts[row], .observe = observed[row]};
     out.promotion_margin = s->promotion_margin;
     return out;
 }

@@ -23,13 +23,8 @@ static bool is_not_empty(const char *text)
 /* Names of the guard's rows, with commas between them; none is one too. */
 static bool is_row_list(const char *text)
 {
-    while (*text != '\0') {
-        size_t n = strcspn(text, ",");
-        if (rule_row_by_name(text, n) == N_RULE_ROWS || (text[n] == ',' && text[n + 1] == '\0'))
-            return false;
-        text += text[n] == ',' ? n + 1 : n;
-    }
-    return true;
+    bool rows[N_RULE_ROWS];
+    return rule_read_rows(text, rows);
 }
 
 static bool is_address(const char *text)

@@ -442,6 +442,15 @@ static void test_names(void **state)
         assert_int_equal(rule_row_by_name(rule_row_name(row), strlen(rule_row_name(row))), row);
     assert_int_equal(rule_row_by_name("meanest", 4), ROW_MEAN);
     assert_int_equal(rule_row_by_name("means", 5), N_RULE_ROWS);
+    static const char *const wrong[] = {",", "mean,", ",mean", "mean,,tail", "means", "mean tail"};
+    bool marks[N_RULE_ROWS];
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++)
+        assert_false(rule_read_rows(wrong[i], marks));
+    assert_true(rule_read_rows("service-tail,errors", marks));
+    for (enum rule_row row = 0; row < N_RULE_ROWS; row++)
+        assert_int_equal(marks[row], row == ROW_SERVICE_TAIL || row == ROW_ERRORS);
+    assert_true(rule_read_rows("", marks));
+    assert_false(marks[ROW_SERVICE_TAIL]);
 }
 
 /* Counts of many weeks, as programs read them: every digit. */
