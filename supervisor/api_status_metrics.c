@@ -13,6 +13,7 @@
 
 #include <cjson/cJSON.h>
 
+#include "common/jsonx.h"
 #include "common/log.h"
 #include "supervisor/fleet.h"
 #include "supervisor/judge.h"
@@ -84,24 +85,19 @@ static void sample(const struct page *p, const char *name, const char *labels, c
         fprintf(p->out, "canaryd_%s{%s} %.17g\n", name, labels, item->valuedouble * unit);
 }
 
-static const cJSON *member(const cJSON *health, const char *name)
-{
-    return cJSON_GetObjectItemCaseSensitive(health, name);
-}
-
 static void write_arms(const struct page *p, const cJSON *health)
 {
     family(p, "samples", "gauge", "Round trips that this deployment has measured.");
-    sample(p, "samples", "arm=\"stable\"", member(health, "stable_sample_count"), 1);
-    sample(p, "samples", "arm=\"baseline\"", member(health, "baseline_sample_count"), 1);
-    sample(p, "samples", "arm=\"canary\"", member(health, "canary_sample_count"), 1);
+    sample(p, "samples", "arm=\"stable\"", jsonx_member(health, "stable_sample_count"), 1);
+    sample(p, "samples", "arm=\"baseline\"", jsonx_member(health, "baseline_sample_count"), 1);
+    sample(p, "samples", "arm=\"canary\"", jsonx_member(health, "canary_sample_count"), 1);
     family(p, "round_trip_mean_seconds", "gauge", "Their mean.");
-    sample(p, "round_trip_mean_seconds", "arm=\"stable\"", member(health, "stable_avg_latency_ms"),
-           MS);
+    sample(p, "round_trip_mean_seconds", "arm=\"stable\"",
+           jsonx_member(health, "stable_avg_latency_ms"), MS);
     sample(p, "round_trip_mean_seconds", "arm=\"baseline\"",
-           member(health, "baseline_avg_latency_ms"), MS);
-    sample(p, "round_trip_mean_seconds", "arm=\"canary\"", member(health, "canary_avg_latency_ms"),
-           MS);
+           jsonx_member(health, "baseline_avg_latency_ms"), MS);
+    sample(p, "round_trip_mean_seconds", "arm=\"canary\"",
+           jsonx_member(health, "canary_avg_latency_ms"), MS);
 }
 
 /* One figure of every row of the guard. */
@@ -112,11 +108,11 @@ static void write_rows(const struct page *p, const cJSON *health, const char *fi
     const cJSON *row;
     snprintf(name, sizeof name, "guard_%s", figure);
     family(p, name, "gauge", help);
-    cJSON_ArrayForEach(row, member(health, "metrics")) {
-        const char *clock = cJSON_GetStringValue(member(row, "clock"));
+    cJSON_ArrayForEach(row, jsonx_member(health, "metrics")) {
+        const char *clock = cJSON_GetStringValue(jsonx_member(row, "clock"));
         snprintf(labels, sizeof labels, "test=\"%s\",clock=\"%s\"",
-                 cJSON_GetStringValue(member(row, "test")), clock != NULL ? clock : "");
-        sample(p, name, labels, member(row, figure), 1);
+                 cJSON_GetStringValue(jsonx_member(row, "test")), clock != NULL ? clock : "");
+        sample(p, name, labels, jsonx_member(row, figure), 1);
     }
 }
 
@@ -128,22 +124,24 @@ static void write_effects(const struct page *p, const cJSON *health)
     family(p, "effect_seconds", "gauge", "How much slower the canary is than its reference.");
     for (size_t i = 0; i < 2; i++)
         sample(p, "effect_seconds", clocks[i].labels,
-               member(member(health, clocks[i].name), "difference_ms"), MS);
+               jsonx_member(jsonx_member(health, clocks[i].name), "difference_ms"), MS);
     family(p, "minimum_detectable_effect_seconds", "gauge", "What could be found now, with 80 %.");
     for (size_t i = 0; i < 2; i++)
         sample(p, "minimum_detectable_effect_seconds", clocks[i].labels,
-               member(member(health, clocks[i].name), "minimum_detectable_effect_ms"), MS);
+               jsonx_member(jsonx_member(health, clocks[i].name), "minimum_detectable_effect_ms"),
+               MS);
 }
 
 static void write_verdict(const struct page *p, const cJSON *health)
 {
-    const char *verdict = cJSON_GetStringValue(member(health, "verdict"));
-    gauge(p, "alert", "1 while the alert stands.", cJSON_IsTrue(member(health, "alert_triggered")));
+    const char *verdict = cJSON_GetStringValue(jsonx_member(health, "verdict"));
+    gauge(p, "alert", "1 while the alert stands.",
+          cJSON_IsTrue(jsonx_member(health, "alert_triggered")));
     gauge(p, "rolled_back", "1 after a rollback that nobody asked for, until the next deployment.",
-          cJSON_IsTrue(member(health, "rolled_back")));
+          cJSON_IsTrue(jsonx_member(health, "rolled_back")));
     family(p, "verdict", "gauge", "1 for the verdict that stands.");
     fprintf(p->out, "canaryd_verdict{verdict=\"%s\"} 1\n", verdict != NULL ? verdict : "none");
-    const cJSON *p_value = member(health, "p_value");
+    const cJSON *p_value = jsonx_member(health, "p_value");
     if (cJSON_IsNumber(p_value))
         gauge(p, "p_value", "Welch's one-sided p of the canary against stable, for one look.",
               p_value->valuedouble);
