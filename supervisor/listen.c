@@ -4,7 +4,6 @@
  */
 #include "supervisor/listen.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
@@ -20,6 +19,7 @@
 #include "common/fdio.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "supervisor/address.h"
 
 #define BACKLOG     1024
 #define OWN_FILES   768UL /* up to 64 workers in each of four roles, and files in between */
@@ -169,48 +169,32 @@ void listen_remove(const char *address)
         log_warn("%s: %s", address, strerror(errno));
 }
 
-union any_address {
-    struct sockaddr any;
-    struct sockaddr_in v4;
-    struct sockaddr_in6 v6;
-    struct sockaddr_un local;
-    struct sockaddr_storage storage;
-};
-
-static int get_address(int fd, union any_address *a)
+static int get_address(int fd, union address *a)
 {
     socklen_t size = sizeof *a;
-    *a = (union any_address){.any = {.sa_family = AF_UNSPEC}};
+    *a = (union address){.any = {.sa_family = AF_UNSPEC}};
     return getsockname(fd, &a->any, &size);
 }
 
 int listen_address(int fd, char text[LISTEN_TEXT_SIZE])
 {
-    union any_address a;
-    char host[INET6_ADDRSTRLEN];
+    union address a;
     if (get_address(fd, &a) < 0)
         return -1;
-    if (a.any.sa_family == AF_INET) {
-        inet_ntop(AF_INET, &a.v4.sin_addr, host, sizeof host);
-        snprintf(text, LISTEN_TEXT_SIZE, "%s:%u", host, ntohs(a.v4.sin_port));
-    } else if (a.any.sa_family == AF_INET6) {
-        inet_ntop(AF_INET6, &a.v6.sin6_addr, host, sizeof host);
-        snprintf(text, LISTEN_TEXT_SIZE, "[%s]:%u", host, ntohs(a.v6.sin6_port));
-    } else {
+    if (!address_text(&a, text, LISTEN_TEXT_SIZE))
         snprintf(text, LISTEN_TEXT_SIZE, "unix:%.100s", a.local.sun_path);
-    }
     return 0;
 }
 
 bool listen_is_unix(int fd)
 {
-    union any_address a;
+    union address a;
     return get_address(fd, &a) == 0 && a.any.sa_family == AF_UNIX;
 }
 
 bool listen_is_local(int fd)
 {
-    union any_address a;
+    union address a;
     if (get_address(fd, &a) < 0)
         return false;
     if (a.any.sa_family == AF_INET)

@@ -4,21 +4,13 @@
  */
 #include "supervisor/peer.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
-#define MAX_GROUPS 256
+#include "supervisor/address.h"
 
-union any_address {
-    struct sockaddr any;
-    struct sockaddr_in v4;
-    struct sockaddr_in6 v6;
-    struct sockaddr_un local;
-};
+#define MAX_GROUPS 256
 
 static bool get_credentials(int fd, struct ucred *who)
 {
@@ -28,23 +20,17 @@ static bool get_credentials(int fd, struct ucred *who)
 
 void peer_text(int fd, char text[PEER_TEXT_SIZE])
 {
-    union any_address a = {.any = {.sa_family = AF_UNSPEC}};
+    union address a = {.any = {.sa_family = AF_UNSPEC}};
     socklen_t size = sizeof a;
-    char host[INET6_ADDRSTRLEN];
     struct ucred who;
     if (getpeername(fd, &a.any, &size) < 0)
         a.any.sa_family = AF_UNSPEC;
-    if (a.any.sa_family == AF_INET) {
-        inet_ntop(AF_INET, &a.v4.sin_addr, host, sizeof host);
-        snprintf(text, PEER_TEXT_SIZE, "%s:%u", host, ntohs(a.v4.sin_port));
-    } else if (a.any.sa_family == AF_INET6) {
-        inet_ntop(AF_INET6, &a.v6.sin6_addr, host, sizeof host);
-        snprintf(text, PEER_TEXT_SIZE, "[%s]:%u", host, ntohs(a.v6.sin6_port));
-    } else if (a.any.sa_family == AF_UNIX && get_credentials(fd, &who)) {
+    if (address_text(&a, text, PEER_TEXT_SIZE))
+        return;
+    if (a.any.sa_family == AF_UNIX && get_credentials(fd, &who))
         snprintf(text, PEER_TEXT_SIZE, "uid %u, pid %d", who.uid, who.pid);
-    } else {
+    else
         snprintf(text, PEER_TEXT_SIZE, "unknown");
-    }
 }
 
 static bool has_group(int fd, gid_t group)
