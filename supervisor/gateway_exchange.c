@@ -88,7 +88,7 @@ struct exchange *exchange_new(const struct doorway *d, struct evhttp_request *re
     x->gateway = g;
     x->doorway = d;
     x->request = request;
-    x->path = copy_path(request);
+    x->path = x->own_path = copy_path(request);
     x->conn = conns_find(port_conns(d->port), request);
     const char *id = exchange_header(x, "X-Request-ID");
     choose_id(x, id, id != NULL ? strlen(id) : 0);
@@ -107,7 +107,7 @@ struct exchange *exchange_new_express(const struct doorway *d, struct conn *c,
     x->doorway = d;
     x->conn = c;
     x->is_express = true;
-    x->path = mem_strndup(r->path, r->path_size);
+    x->path = d->gateway->express->path;
     x->body = memcpy(x->express_body, r->body, r->body_size);
     x->body_size = r->body_size;
     choose_id(x, r->id, r->id_size);
@@ -119,7 +119,7 @@ static void exchange_free(struct exchange *x)
 {
     x->gateway->n_pending--;
     x->gateway->last_request_ns = clock_coarse_ns();
-    free(x->path);
+    free(x->own_path);
     free(x);
 }
 

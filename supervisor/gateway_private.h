@@ -65,7 +65,8 @@ struct exchange {
     bool is_express;
     const char *body;
     size_t body_size;
-    char *path;
+    const char *path; /* own_path, or the route's on the express lane */
+    char *own_path;
     char id[EXCHANGE_ID_SIZE];
     struct admin_part admin;
     size_t head_size; /* on the express lane: fields of the answer */
