@@ -12,12 +12,11 @@ import os
 import pathlib
 import signal
 import statistics
-import subprocess
 import sys
 import tempfile
 
 import contenders
-from contenders import HERE, ROOT, Missing, need
+from contenders import ROOT, Missing
 
 REFERENCE = "bare evhttp"
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -58,14 +57,7 @@ def pss_mb(contender):
 def ask(contender, connections, seconds):
     """One run of wrk: requests a second, latencies in us, CPU s per 100,000 requests."""
     before = cpu_seconds(contender)
-    out = subprocess.run(
-        [need("wrk"), "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "-s",
-         HERE / "post.lua", f"http://127.0.0.1:{contender.port}/predict"],
-        capture_output=True, text=True, check=True).stdout
-    figures = [line for line in out.splitlines() if line.startswith("figures ")][0].split()[1:]
-    requests, duration, p50, p99, p999, errors = map(float, figures)
-    if errors > 0 or requests == 0:
-        raise RuntimeError(f"{contender.name}: {errors:.0f} of {requests:.0f} requests failed")
+    requests, duration, p50, p99, p999 = contenders.load(contender.port, connections, seconds)
     return {"rate": requests / duration * 1e6, "p50_us": p50, "p99_us": p99, "p999_us": p999,
             "cpu_s": (cpu_seconds(contender) - before) / requests * 1e5}
 

@@ -50,6 +50,20 @@ def python_with(*modules):
     raise Missing(f"no Python here has {', '.join(modules)}")
 
 
+def load(port, connections, seconds):
+    """One run of wrk on POST /predict: requests, duration in us, p50, p99, p99.9 in us. All
+    requests must have been answered 200."""
+    out = subprocess.run(
+        [need("wrk"), "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "-s",
+         HERE / "post.lua", f"http://127.0.0.1:{port}/predict"],
+        capture_output=True, text=True, check=True).stdout
+    figures = [line for line in out.splitlines() if line.startswith("figures ")][0].split()[1:]
+    requests, duration, p50, p99, p999, errors = map(float, figures)
+    if errors > 0 or requests == 0:
+        raise RuntimeError(f"port {port}: {errors:.0f} of {requests:.0f} requests failed")
+    return requests, duration, p50, p99, p999
+
+
 class Contender:
     """Started servers of one kind. processes[0] is in front of the others."""
 

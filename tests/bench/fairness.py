@@ -18,7 +18,7 @@ import sys
 import tempfile
 import urllib.request
 
-from contenders import HERE, ROOT, Contender, Missing, need, python_with
+from contenders import ROOT, Contender, Missing, load, python_with
 
 KNN = """
 import sys, joblib, numpy
@@ -57,17 +57,6 @@ class Same(Contender):
     def health(self):
         return self.admin("check-canary-health")
 
-    def load(self, connections, seconds):
-        """Requests that were answered."""
-        out = subprocess.run(
-            [need("wrk"), "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "-s",
-             HERE / "post.lua", f"http://127.0.0.1:{self.port}/predict"],
-            capture_output=True, text=True, check=True).stdout
-        figures = [line for line in out.splitlines() if line.startswith("figures ")][0].split()
-        if int(figures[6]) > 0:
-            raise RuntimeError(f"{figures[6]} requests failed")
-        return int(figures[1])
-
 
 def spin(n):
     """Processes that do nothing, as fast as they can."""
@@ -90,7 +79,7 @@ def measure(options, folder, model, baseline, connections, n_spinning):
             spinning = spin(n_spinning)
             try:
                 server.deploy()
-                server.load(connections, options.seconds)
+                load(server.port, connections, options.seconds)
                 health = server.health()
             finally:
                 end(spinning)
@@ -143,7 +132,7 @@ def stays(options, folder, model, rng):
             while n < options.requests:
                 spinning = spin(rng.choice([0, 0, 1, 2]))
                 try:
-                    n += server.load(rng.choice([1, 2, 8, 16, 64]), SEGMENT_SECONDS)
+                    n += int(load(server.port, rng.choice([1, 2, 8, 16, 64]), SEGMENT_SECONDS)[0])
                 finally:
                     end(spinning)
                 health = server.health()
