@@ -190,6 +190,15 @@ int house_setup(void **state)
     return 0;
 }
 
+int house_setup_without_rollout(void **state)
+{
+    int rc = house_setup(state);
+    struct house *h = *state;
+    h->without_rollout = true;
+    h->settings->crash_limit = 1000;
+    return rc;
+}
+
 int house_setup_real(void **state)
 {
     struct house *h = mem_alloc(sizeof *h);

@@ -43,6 +43,10 @@ struct house {
  * stable.json, there is no warm-up, and nothing times out within a test. */
 int house_setup(void **state);
 
+/* The same for tests that move the fleet themselves: the rollout hears of nothing, and
+ * a canary may die as often as it likes. */
+int house_setup_without_rollout(void **state);
+
 /* Workers are canary-worker, models those of models/. */
 int house_setup_real(void **state);
 int house_teardown(void **state);

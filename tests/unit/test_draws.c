@@ -23,15 +23,6 @@
 
 static struct asked asked[N];
 
-static int setup(void **state)
-{
-    int rc = house_setup(state);
-    struct house *h = *state;
-    h->without_rollout = true;
-    h->settings->crash_limit = 1000;
-    return rc;
-}
-
 static int n_told(const struct house *h)
 {
     int n = 0;
@@ -173,7 +164,7 @@ static void test_a_pause_of_our_own_stalls_whatever_is_in_flight(void **state)
     assert_true(turn_n_long(h->turn) > 0);
 }
 
-#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, house_teardown)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, house_setup_without_rollout, house_teardown)
 
 int main(void)
 {

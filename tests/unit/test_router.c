@@ -21,15 +21,6 @@
 
 static struct asked asked[MAX_ASKED];
 
-static int setup(void **state)
-{
-    int rc = house_setup(state);
-    struct house *h = *state;
-    h->without_rollout = true;
-    h->settings->crash_limit = 1000; /* a canary's deaths are not the matter here */
-    return rc;
-}
-
 /* Stable and a canary that has half of the traffic. */
 static void open_house(struct house *h, const char *stable, const char *canary)
 {
@@ -470,7 +461,7 @@ static void test_wakes_all_that_wait(void **state)
         assert_int_equal(asked[i].arm, ARM_STABLE);
 }
 
-#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, house_teardown)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, house_setup_without_rollout, house_teardown)
 
 int main(void)
 {

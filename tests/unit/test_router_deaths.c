@@ -23,15 +23,6 @@
 
 static struct asked asked[MAX_ASKED];
 
-static int setup(void **state)
-{
-    int rc = house_setup(state);
-    struct house *h = *state;
-    h->without_rollout = true;
-    h->settings->crash_limit = 1000; /* a canary's deaths are not the matter here */
-    return rc;
-}
-
 static void assert_answered(const struct asked *a, int n)
 {
     for (int i = 0; i < n; i++)
@@ -316,7 +307,7 @@ static void test_others_lose_patience(void **state)
     assert_quiet(h);
 }
 
-#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, house_teardown)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, house_setup_without_rollout, house_teardown)
 
 int main(void)
 {
