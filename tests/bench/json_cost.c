@@ -3,7 +3,8 @@
  * What strictness costs: the scan alone (jsonx_check), the whole reading
  * (jsonx_parse: scan, cJSON, duplicate keys), and the ordinary body's short cut
  * (features_read), over documents that clients send and some that they should
- * not. Prints a line for each; the time is the best of several rounds.
+ * not; and what printing a probability costs. Prints a line for each; the time is
+ * the best of several rounds.
  */
 #include <math.h>
 #include <stdio.h>
@@ -15,9 +16,10 @@
 #include "common/mem.h"
 #include "supervisor/features.h"
 
-#define ROUNDS   15
-#define ROUND_NS (10 * NS_PER_MS)
-#define LIMIT    262144 /* max_body_bytes */
+#define ROUNDS    15
+#define ROUND_NS  (10 * NS_PER_MS)
+#define LIMIT     262144 /* max_body_bytes */
+#define N_PRINTED 10000
 
 /* head, then fill again and again, up to size, with a number for its '#'; then tail. */
 static char *make_document(const char *head, const char *fill, size_t size, const char *tail)
@@ -78,8 +80,36 @@ static void tell(const char *name, char *text)
     free(text);
 }
 
+/* The shortest decimal by asking printf for one digit more until it reads back. */
+static void print_by_trials(char *text, double x)
+{
+    int digits = 15;
+    do
+        snprintf(text, JSONX_NUMBER_SIZE, "%.*g", digits, x);
+    while (digits++ < 17 && strtod(text, NULL) != x);
+}
+
+static double printing_ns(bool by_trials)
+{
+    char text[JSONX_NUMBER_SIZE];
+    double best = INFINITY;
+    for (int round = 0; round < ROUNDS; round++) {
+        int64_t began_ns = clock_mono_ns();
+        for (int i = 1; i <= N_PRINTED; i++) {
+            if (by_trials)
+                print_by_trials(text, i / (N_PRINTED + 1.0));
+            else
+                jsonx_print_number(text, i / (N_PRINTED + 1.0));
+        }
+        best = fmin(best, (double)(clock_mono_ns() - began_ns) / N_PRINTED);
+    }
+    return best;
+}
+
 int main(void)
 {
+    printf("%-28s %.0f ns; by trials of printf %.0f ns\n", "printing a probability",
+           printing_ns(false), printing_ns(true));
     tell("5 short numbers", mem_strdup("{\"features\":[0.5,1.2,0.8,0.3,1.1]}"));
     tell("5 long numbers",
          mem_strdup("{\"features\":[0.12345678901234567,1.2345678901234567e-3,"
