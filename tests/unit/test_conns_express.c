@@ -199,6 +199,29 @@ static void test_a_request_in_two_pieces(void **state)
     }
 }
 
+/* Whole when it is looked at, it is plain whatever its length; and it is again
+ * after one of evhttp's. */
+static void test_a_large_request(void **state)
+{
+    static char text[40000];
+    const size_t n_body = 32000;
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        int n = snprintf(text, sizeof text,
+                         "POST /park HTTP/1.1\r\nHost: x\r\nX-Request-ID: large\r\n"
+                         "Content-Length: %zu\r\n\r\n%*s",
+                         n_body, (int)n_body, "{}");
+        raw_send(hall.client, text, (size_t)n);
+        expect_parked(2 * i + 1, i + 1);
+        answer(2 * i, "ok");
+        expect_answer("large", "ok");
+        send_text(unusual_request("odd"));
+        expect_parked(2 * i + 2, i + 1);
+        answer(2 * i + 1, "ok");
+        expect_answer("odd", "ok");
+    }
+}
+
 static void test_a_large_answer(void **state)
 {
     (void)state;
@@ -362,6 +385,20 @@ static void test_draining(void **state)
     raw_expect_end(hall.client);
 }
 
+static void test_nothing_runs_behind_the_last_answer(void **state)
+{
+    char text[1024];
+    (void)state;
+    snprintf(text, sizeof text, "%s%s", park_request("one"), park_request("two"));
+    send_text(text);
+    send_text(park_request("three"));
+    gateway_drain(hall.gateway);
+    answer(0, "bye");
+    expect_answer("one", "bye");
+    loop_until(hall.base, gateway_n_connections(hall.gateway) == 0);
+    expect_parked(1, 1);
+}
+
 #define EXPRESS_TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
@@ -371,6 +408,7 @@ int main(void)
         EXPRESS_TEST(test_many_requests_on_one_connection),
         EXPRESS_TEST(test_other_paths_are_evhttps),
         EXPRESS_TEST(test_a_request_in_two_pieces),
+        EXPRESS_TEST(test_a_large_request),
         EXPRESS_TEST(test_a_large_answer),
         EXPRESS_TEST(test_a_pipelined_request_waits_for_its_turn),
         EXPRESS_TEST(test_both_kinds_in_one_line),
@@ -381,6 +419,7 @@ int main(void)
         EXPRESS_TEST(test_a_client_that_has_gone),
         EXPRESS_TEST(test_a_client_that_does_not_read),
         EXPRESS_TEST(test_draining),
+        EXPRESS_TEST(test_nothing_runs_behind_the_last_answer),
     };
     return cmocka_run_group_tests_name("conns_express", tests, NULL, NULL);
 }
