@@ -311,6 +311,7 @@ struct conns *conns_new(struct event_base *base, struct evhttp *http,
     struct conns *s = mem_alloc(sizeof *s);
     s->base = base;
     s->limits = *limits;
+    s->kept_field = "";
     rng_seed_from_system(&s->rng);
     for (int i = 0; i < N_PHASES; i++)
         TAILQ_INIT(&s->phases[i]);
@@ -351,6 +352,11 @@ void conns_set_express(struct conns *s, conns_express *express, void *arg)
 {
     s->express = express;
     s->express_arg = arg;
+}
+
+void conns_set_kept_field(struct conns *s, const char *name)
+{
+    s->kept_field = name;
 }
 
 size_t conns_n(const struct conns *s)

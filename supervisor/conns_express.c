@@ -74,8 +74,9 @@ static void give_to_evhttp(struct conn *c)
 static size_t take_one(struct conn *c, const char *bytes, size_t n)
 {
     struct plain_request r;
-    if (c->conns->express == NULL || !plain_request_read(bytes, n, &r) ||
-        !c->conns->express(c->conns->express_arg, c, &r))
+    struct conns *s = c->conns;
+    if (s->express == NULL || !plain_request_read(bytes, n, s->kept_field, &r) ||
+        !s->express(s->express_arg, c, &r))
         return 0;
     return r.size;
 }

@@ -63,6 +63,7 @@ struct conns {
     struct rng rng; /* for request ids */
     conns_express *express;
     void *express_arg;
+    const char *kept_field;
     size_t n, n_lingering;
     uint64_t n_refused;
 };

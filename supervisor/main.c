@@ -116,6 +116,7 @@ static void on_look_around(void *arg, struct judge_surroundings *s)
     s->lacks_baseline = fleet_model(d->fleet, ROLE_BASELINE) != NULL &&
                         fleet_ready(d->fleet, ROLE_BASELINE) == NULL;
     s->n_forced = counts->n_forced;
+    s->n_by_user = counts->n_by_user;
     s->n_retried = counts->n_retried;
 }
 
@@ -199,6 +200,7 @@ static void adopt_settings(struct canaryd *d, struct settings *wanted)
     fleet_set_settings(d->fleet, wanted);
     router_set_settings(d->router, wanted);
     judge_set_settings(d->judge, wanted);
+    api_predict_set_settings(d->api_predict, wanted);
     api_status_set_settings(d->api_status, wanted);
     gateway_set_limits(d->gateway, &limits);
     rollout_set_settings(d->rollout, wanted);
@@ -399,7 +401,7 @@ static void build_apis(struct canaryd *d)
                                            .judge = d->judge,
                                            .board = d->board};
     d->gateway = gateway_new(d->base, &options);
-    d->api_predict = api_predict_new(d->gateway, d->router);
+    d->api_predict = api_predict_new(d->gateway, d->router, d->settings);
     d->api_admin = api_admin_new(d->gateway, d->rollout, d->judge, d->fleet);
     d->api_status = api_status_new(d->gateway, &rooms, d->settings);
 }

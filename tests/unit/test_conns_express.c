@@ -165,6 +165,33 @@ static void test_the_answer_has_what_evhttps_has(void **state)
     assert_string_equal(lines[0], lines[1]);
 }
 
+/* Of the request's fields a handler sees the one that is kept, as evhttp's would. */
+static void test_a_kept_field(void **state)
+{
+    (void)state;
+    gateway_keep_field(hall.gateway, "X-User-ID");
+    send_text(request_of("/park", "x-user-id: ann\r\n", "{}"));
+    expect_parked(1, 1);
+    assert_string_equal(exchange_header(hall.parked[0], "X-User-ID"), "ann");
+    size_t n;
+    assert_string_equal(exchange_body(hall.parked[0], &n), "{}");
+    answer(0, "ok");
+    assert_true(raw_receive(hall.client, true));
+    send_text(request_of("/park", "", "{}"));
+    expect_parked(2, 2);
+    assert_null(exchange_header(hall.parked[1], "X-User-ID"));
+    answer(1, "ok");
+    assert_true(raw_receive(hall.client, true));
+    send_text(request_of("/park", "X-User-ID: ann\r\nX-User-ID: bob\r\n", "{}"));
+    expect_parked(3, 2);
+    gateway_keep_field(hall.gateway, "");
+    answer(2, "ok");
+    assert_true(raw_receive(hall.client, true));
+    send_text(request_of("/park", "X-User-ID: ann\r\n", "{}"));
+    expect_parked(4, 2);
+    answer(3, "ok");
+}
+
 static void test_many_requests_on_one_connection(void **state)
 {
     (void)state;
@@ -405,6 +432,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         EXPRESS_TEST(test_the_answer_has_what_evhttps_has),
+        EXPRESS_TEST(test_a_kept_field),
         EXPRESS_TEST(test_many_requests_on_one_connection),
         EXPRESS_TEST(test_other_paths_are_evhttps),
         EXPRESS_TEST(test_a_request_in_two_pieces),
