@@ -151,7 +151,7 @@ static const struct route routes[] = {
 
 void api_predict_set_settings(struct api_predict *a, const struct settings *settings)
 {
-    strcpy(a->user_header, settings->user_header); /* the settings have checked its length */
+    snprintf(a->user_header, sizeof a->user_header, "%s", settings->user_header);
     gateway_keep_field(a->gateway, a->user_header);
 }
 

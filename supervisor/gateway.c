@@ -222,7 +222,7 @@ void gateway_set_express(struct gateway *g, const struct route *route, void *arg
 void gateway_keep_field(struct gateway *g, const char *name)
 {
     assert(strlen(name) < sizeof g->kept_field);
-    strcpy(g->kept_field, name);
+    snprintf(g->kept_field, sizeof g->kept_field, "%s", name);
 }
 
 static struct conns_limits limits_of(const struct gateway *g, enum door door)
