@@ -63,6 +63,12 @@ static bool is_visible(const struct slice *s)
     return true;
 }
 
+/* Of a path that says nothing but itself: no query, no escape. */
+static bool is_plain_in_path(char c)
+{
+    return c > ' ' && c <= '~' && c != '?' && c != '%' && c != '#' && c != '\\';
+}
+
 static bool read_start(const struct slice *line, struct plain_request *r)
 {
     static const char method[] = "POST /", version[] = " HTTP/1.1";
@@ -73,7 +79,7 @@ static bool read_start(const struct slice *line, struct plain_request *r)
     r->path = line->text + n_method - 1;
     r->path_size = line->size - n_method - n_version + 1;
     for (size_t i = 0; i < r->path_size; i++)
-        if (r->path[i] <= ' ' || r->path[i] > '~' || strchr("?%#\\", r->path[i]) != NULL)
+        if (!is_plain_in_path(r->path[i]))
             return false;
     return true;
 }
