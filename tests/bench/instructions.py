@@ -31,7 +31,8 @@ N_WIDE = 1000
 WIDE_BODY = b'{"features":[%s]}' % b",".join([b"0.5", b"1.25"] * (N_WIDE // 2))
 DUMP_SECONDS = 60
 # The library's choice among its copies of memcpy and the like must not depend on the processor.
-SAME_EVERYWHERE = "glibc.cpu.hwcaps=-AVX2,-AVX512F,-AVX512VL,-ERMS,-FSRM"
+SAME_EVERYWHERE = ("glibc.cpu.hwcaps=-AVX2,-AVX512F,-AVX512VL,-AVX_Fast_Unaligned_Load,-ERMS,-FSRM,"
+                   "-SSE4_2,-SSSE3,-FMA,-FMA4")
 
 
 def post(body, fields=""):
