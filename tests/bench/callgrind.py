@@ -9,7 +9,8 @@ import collections
 import pathlib
 import re
 
-LIBRARIES = {"libc.so": "libc", "libm.so": "libm", "ld-linux": "libc", "libevent": "libevent",
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+LIBRARIES = {"libc.so": "libc", "libm.so": "libc", "ld-linux": "libc", "libevent": "libevent",
              "libmsgpack": "msgpack", "libcjson": "cJSON"}
 
 
@@ -20,12 +21,19 @@ def read_total(path):
 
 
 def room_of(library, source):
-    """supervisor/router_wait.c is of supervisor/router; a library is a room."""
+    """A library is a room; a file without a header is of the room that its name begins with.
+    None: what libraries' headers have brought in."""
     for beginning, name in LIBRARIES.items():
         if pathlib.Path(library).name.startswith(beginning):
             return name
-    part = re.search(r"((?:common|proto|judge|supervisor)/[a-z]+(?:_mono|_request)?)", source)
-    return part.group(1) if part else "other"
+    path = pathlib.Path(source)
+    if path.is_absolute():
+        path = path.relative_to(ROOT) if path.is_relative_to(ROOT) else None
+    if path is None or not (ROOT / path).exists():
+        return None
+    if (ROOT / path).with_suffix(".h").exists():
+        return str(path.with_suffix(""))
+    return str(path.with_name(path.stem.split("_")[0]))
 
 
 def read_rooms(path):

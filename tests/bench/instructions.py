@@ -27,6 +27,7 @@ from contenders import BODY, HERE, ROOT, Contender
 
 COMMITTED = HERE / "instructions.json"
 MAX_GROWTH = 1.05
+MIN_PART = 0.02
 N_WIDE = 1000
 WIDE_BODY = b'{"features":[%s]}' % b",".join([b"0.5", b"1.25"] * (N_WIDE // 2))
 DUMP_SECONDS = 60
@@ -199,14 +200,16 @@ def print_figures(found, committed):
 
 
 def print_rooms(found):
-    """Where they go: for each request, the rooms that take one of 200 or more in any."""
+    """Where they go: the rooms that take a part of any request that is worth a line."""
     rooms = sorted({room for _, each, by_room in found for room in by_room
-                    if by_room[room] > each / 200}, key=lambda room: -found[0][2].get(room, 0))
+                    if room and by_room[room] > each * MIN_PART}, key=lambda room: -found[0][2].get(room, 0))
     print("\n| room | " + " | ".join(what for what, _, _ in found) + " |\n|---|"
           + "---:|" * len(found))
     for room in rooms:
         print(f"| {room} | " + " | ".join(f"{by_room.get(room, 0):,.0f}" for _, _, by_room in found)
               + " |")
+    rest = (each - sum(by_room.get(room, 0) for room in rooms) for _, each, by_room in found)
+    print("| the rest | " + " | ".join(f"{n:,.0f}" for n in rest) + " |")
 
 
 def parse_arguments():
