@@ -21,6 +21,15 @@ enum field {
     FIELD_USER_AGENT,
     FIELD_ACCEPT_ENCODING,
     FIELD_REQUEST_ID,
+    FIELD_ACCEPT_LANGUAGE,
+    FIELD_FORWARDED,
+    FIELD_FORWARDED_FOR,
+    FIELD_FORWARDED_HOST,
+    FIELD_FORWARDED_PROTO,
+    FIELD_REAL_IP,
+    FIELD_TRACEPARENT,
+    FIELD_TRACESTATE,
+    FIELD_VIA,
     N_FIELDS
 };
 
@@ -37,6 +46,16 @@ static const struct {
     [FIELD_USER_AGENT] = {"User-Agent", 10, {NULL}},
     [FIELD_ACCEPT_ENCODING] = {"Accept-Encoding", 15, {NULL}},
     [FIELD_REQUEST_ID] = {"X-Request-ID", 12, {NULL}},
+    /* what proxies and tracers add */
+    [FIELD_ACCEPT_LANGUAGE] = {"Accept-Language", 15, {NULL}},
+    [FIELD_FORWARDED] = {"Forwarded", 9, {NULL}},
+    [FIELD_FORWARDED_FOR] = {"X-Forwarded-For", 15, {NULL}},
+    [FIELD_FORWARDED_HOST] = {"X-Forwarded-Host", 16, {NULL}},
+    [FIELD_FORWARDED_PROTO] = {"X-Forwarded-Proto", 17, {NULL}},
+    [FIELD_REAL_IP] = {"X-Real-IP", 9, {NULL}},
+    [FIELD_TRACEPARENT] = {"traceparent", 11, {NULL}},
+    [FIELD_TRACESTATE] = {"tracestate", 10, {NULL}},
+    [FIELD_VIA] = {"Via", 3, {NULL}},
 };
 
 struct slice {
