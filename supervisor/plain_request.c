@@ -122,9 +122,9 @@ static bool is_field(const struct slice *line, const char *name, size_t n, struc
 static enum field find_field(const struct slice *line, const char *keep, struct slice *value)
 {
     for (enum field f = 0; f < N_FIELDS; f++) {
-        if (f != FIELD_KEPT && is_field(line, fields[f].name, fields[f].size, value))
-            return f;
-        if (f == FIELD_KEPT && keep[0] != '\0' && is_field(line, keep, strlen(keep), value))
+        const char *name = f == FIELD_KEPT ? keep : fields[f].name;
+        size_t n = f == FIELD_KEPT ? strlen(keep) : fields[f].size;
+        if (n > 0 && is_field(line, name, n, value))
             return f;
     }
     return N_FIELDS;
