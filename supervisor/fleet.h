@@ -39,8 +39,9 @@ struct fleet_listener {
     void (*up)(void *arg, enum role role);
     /* A process ended before the role was up ("model-invalid",
      * "worker-start-timeout", "spawn-failed"); the role is empty now. Never of a
-     * baseline, which is tried again for ever: its trouble is the fleet's affair. */
-    void (*failed)(void *arg, enum role role, const struct err *why);
+     * baseline, which is tried again for ever: its trouble is the fleet's affair.
+     * may_pass: it was an accident, or not in time; no word against the model. */
+    void (*failed)(void *arg, enum role role, const struct err *why, bool may_pass);
     /* Its processes died too often within a minute; the role is empty now. */
     void (*gave_up)(void *arg, enum role role, const char *why);
     /* A process has gone, whatever its role was. */
@@ -56,8 +57,9 @@ void fleet_free(struct fleet **f); /* no process may be left */
 void fleet_set_settings(struct fleet *f, const struct settings *settings);
 
 /* Starts the model in an empty role, in workers_per_version processes, and keeps
- * a reference to it. News come through the listener, never from inside this call. */
-void fleet_start(struct fleet *f, enum role role, struct modelref *model);
+ * a reference to it. News come through the listener, never from inside this call.
+ * n_tries: of processes that end by accident before the role is up; at least 1. */
+void fleet_start(struct fleet *f, enum role role, struct modelref *model, unsigned n_tries);
 
 /* A process that takes calls for the role, or NULL while there is none. */
 struct proc *fleet_ready(const struct fleet *f, enum role role);

@@ -92,6 +92,16 @@ static void start_rule(struct judge *j)
 
 /* --- The memory -------------------------------------------------------------*/
 
+/* To the new board at once: the next one to read it may come before judge_begin. */
+static void pass_on(struct judge *j, const struct memory *m)
+{
+    if (j->board == NULL)
+        return;
+    board_memo_write(j->board, BOARD_MEMO_COUNTS, m->deployment, m->counts, m->n_counts);
+    if (m->n_evidence > 0)
+        board_memo_write(j->board, BOARD_MEMO_EVIDENCE, m->deployment, m->evidence, m->n_evidence);
+}
+
 void judge_remember(struct judge *j, const struct board *last)
 {
     uint64_t tag = 0;
@@ -111,6 +121,7 @@ void judge_remember(struct judge *j, const struct board *last)
     if (tag != m->deployment)
         m->n_evidence = 0;
     j->memory = m;
+    pass_on(j, m);
 }
 
 /* Whether the rule goes on with what the board remembered of this deployment. */

@@ -61,7 +61,7 @@ struct rollout_rooms { /* what it works with; all borrowed */
 struct rollout_listener {
     void (*serving)(void *arg); /* stable is ready for the first time */
     /* The first stable model can't be served: there is nothing to do but go. */
-    void (*hopeless)(void *arg, const struct err *why);
+    void (*hopeless)(void *arg, const struct err *why, bool may_pass);
     void (*changed)(void *arg); /* the state, or who is who */
     void *arg;
 };
@@ -123,7 +123,7 @@ int rollout_rollback(struct rollout *r, const char **by, struct err *e);
 /* The judge's verdict, and the fleet's news. */
 void rollout_on_verdict(struct rollout *r);
 void rollout_on_up(struct rollout *r, int role);
-void rollout_on_failed(struct rollout *r, int role, const struct err *why);
+void rollout_on_failed(struct rollout *r, int role, const struct err *why, bool may_pass);
 void rollout_on_gave_up(struct rollout *r, int role, const char *why);
 
 bool rollout_toggle_slowdown(struct rollout *r); /* returns whether it is on now */

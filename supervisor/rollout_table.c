@@ -117,6 +117,7 @@ static int do_load(struct rollout *r, const struct occasion *o)
         .by = request->by,
         .deployment = request->deployment != 0 ? request->deployment : rng_next(&r->rng),
         .canary_start_ns = request->canary_start_ns,
+        .is_restored = request->model != NULL,
         .done = o->done,
         .arg = o->arg,
     };

@@ -42,14 +42,14 @@ static void on_up(void *arg, enum role role)
         rollout_on_up(h->rollout, (int)role);
 }
 
-static void on_failed(void *arg, enum role role, const struct err *why)
+static void on_failed(void *arg, enum role role, const struct err *why, bool may_pass)
 {
     struct house *h = arg;
     h->n_failed[role]++;
     snprintf(h->code, sizeof h->code, "%s", why->code);
     snprintf(h->text, sizeof h->text, "%s", why->text);
     if (!h->without_rollout)
-        rollout_on_failed(h->rollout, (int)role, why);
+        rollout_on_failed(h->rollout, (int)role, why, may_pass);
 }
 
 static void on_gave_up(void *arg, enum role role, const char *why)
@@ -103,9 +103,10 @@ static void on_serving(void *arg)
     h->n_serving++;
 }
 
-static void on_hopeless(void *arg, const struct err *why)
+static void on_hopeless(void *arg, const struct err *why, bool may_pass)
 {
     struct house *h = arg;
+    (void)may_pass;
     h->n_hopeless++;
     snprintf(h->code, sizeof h->code, "%s", why->code);
 }
@@ -243,7 +244,7 @@ void house_start(struct house *h, enum role role, const char *file)
     if (m == NULL)
         fail_msg("%s", e.text);
     m->served_fd = m->fd;
-    fleet_start(h->fleet, role, m);
+    fleet_start(h->fleet, role, m, 1);
     modelref_free(&m);
 }
 

@@ -166,7 +166,7 @@ static void start_by_python(struct house *h, const char *script)
     assert_non_null(m);
     m->served_fd = m->fd;
     m->runtime = RUNTIME_PYTHON;
-    fleet_start(h->fleet, ROLE_CANDIDATE, m);
+    fleet_start(h->fleet, ROLE_CANDIDATE, m, 1);
     modelref_free(&m);
 }
 

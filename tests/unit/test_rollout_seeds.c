@@ -143,9 +143,9 @@ static void empty(enum role role)
     x.slots[role] = (struct slot){0};
 }
 
-void fleet_start(struct fleet *f, enum role role, struct modelref *model)
+void fleet_start(struct fleet *f, enum role role, struct modelref *model, unsigned n_tries)
 {
-    (void)f;
+    (void)f, (void)n_tries;
     check(x.slots[role].model == NULL);
     x.slots[role] = (struct slot){.model = modelref_keep(model), .n_features = 5};
 }
@@ -338,9 +338,9 @@ static void on_serving(void *arg)
     (void)arg;
 }
 
-static void on_hopeless(void *arg, const struct err *why)
+static void on_hopeless(void *arg, const struct err *why, bool may_pass)
 {
-    (void)arg, (void)why;
+    (void)arg, (void)why, (void)may_pass;
     check(!"hopeless");
 }
 
@@ -532,7 +532,7 @@ static void candidate_dies(void)
         return;
     empty(ROLE_CANDIDATE);
     err_set(&e, "model-invalid", "it died");
-    rollout_on_failed(x.rollout, ROLE_CANDIDATE, &e);
+    rollout_on_failed(x.rollout, ROLE_CANDIDATE, &e, false);
 }
 
 static void someone_dies(void)
