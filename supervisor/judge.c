@@ -73,6 +73,8 @@ static struct rule_settings rule_settings(const struct settings *s)
     for (enum rule_row row = 0; row < N_RULE_ROWS; row++)
         out.row[row] = (struct rule_row_settings){.part = parts[row], .observe = observed[row]};
     out.promotion_margin = s->promotion_margin;
+    out.promotion_alpha = s->promotion_alpha;
+    out.promotion_min_samples = (uint64_t)s->promotion_min_samples;
     return out;
 }
 
