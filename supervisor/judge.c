@@ -231,6 +231,8 @@ void judge_open_share(struct judge *j, enum arm reference, int64_t now_ns)
     rule_open_share(j->rule, reference, now_ns);
     if (j->log_is_due) /* its times count from here, as the first block's does */
         sample_log_begin(j->log, j->settings->sample_log, j->goes_on, now_ns);
+    else if (j->log != NULL)
+        sample_log_open_share(j->log, now_ns);
     j->log_is_due = false;
 }
 

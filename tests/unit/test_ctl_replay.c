@@ -442,6 +442,53 @@ static void test_nothing(void **state)
     forget(&said);
 }
 
+static void write_rows(FILE *file, int n_rows)
+{
+    for (int i = 0; i < n_rows; i++)
+        fprintf(file, "%s,%d,%d\r\n",
+                i % 10 == 0   ? "canary"
+                : i % 10 == 1 ? "baseline"
+                              : "stable",
+                20 * i, 10 + i % 7);
+}
+
+/* A header in the middle begins a segment, as after a restart: times count anew, and
+ * what was not a whole block is dropped. */
+static void test_segments(void **state)
+{
+    char path[SCRATCH_PATH_SIZE];
+    (void)state;
+    FILE *file = csv_new(path, "arm,time_ms,round_trip_ms\r");
+    write_rows(file, 29);
+    fputs("arm,time_ms,round_trip_ms\r\n", file);
+    write_rows(file, 39);
+    fputs("\xef\xbb\xbf"
+          "arm,time_ms,round_trip_ms\r\narm,time_ms,round_trip_ms",
+          file);
+    fclose(file);
+    struct said said = replay(path, "--block-ms 0");
+    assert_int_equal(said.status, 0);
+    const cJSON *effect = member_object(health(&said), "effect");
+    assert_true(member_number_or(effect, "blocks", 0) == 2 + 3);
+    assert_true(member_number_or(health(&said), "canary_sample_count", 0) == 3 + 4);
+    forget(&said);
+}
+
+/* Times so late that their sum fits no number do no harm. */
+static void test_segments_of_centuries(void **state)
+{
+    char path[SCRATCH_PATH_SIZE];
+    (void)state;
+    FILE *file = csv_new(path, "arm,time_ms,round_trip_ms");
+    for (int i = 0; i < 3; i++)
+        fputs("stable,9e12,1\ncanary,9e12,1\narm,time_ms,round_trip_ms\n", file);
+    fclose(file);
+    struct said said = replay(path, "");
+    assert_int_equal(said.status, 0);
+    assert_true(member_number_or(health(&said), "canary_sample_count", 0) == 3);
+    forget(&said);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -457,6 +504,8 @@ int main(void)
         cmocka_unit_test(test_tampered_journal),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_nothing),
+        cmocka_unit_test(test_segments),
+        cmocka_unit_test(test_segments_of_centuries),
     };
     return cmocka_run_group_tests_name("ctl_replay", tests, scratch_setup, scratch_teardown);
 }
