@@ -72,6 +72,22 @@ static const struct {
      "36 samples from each model.\",\"stable_avg_latency_ms\":null,\"canary_avg_latency_ms\":null,"
      "\"stable_sample_count\":1,\"canary_sample_count\":0,\"confidence_interval_ms\":null}",
      {"Insufficient data", "no p-value yet", "canary"}},
+    {print_health,
+     "{\"verdict\":\"inconclusive\",\"effect\":{\"difference_ms\":0.0123,\"interval_ms\":[-0.1,0."
+     "25],"
+     "\"minimum_detectable_effect_ms\":0.3},\"service_effect\":{\"difference_ms\":null},"
+     "\"promotion\":{\"shown\":false,\"errors_are_fine\":false,\"clocks\":[{\"clock\":"
+     "\"round_trip\",\"enough_samples\":true,\"mean\":{\"shown\":true},\"tail\":{\"shown\":false}},"
+     "{\"clock\":\"service\",\"enough_samples\":false}]},\"expected\":{\"rollback_s\":190.5,"
+     "\"rollback_requests\":1905,\"promotion_s\":null}}",
+     {"    round_trip       +0.012 ms       -0.100 ms       +0.250 ms       +0.300 ms\n",
+      "as good as stable  not shown yet: round_trip tail, service mean and tail (too few samples), "
+      "errors\n",
+      "if it stays slower  in 3 min 10 s, 1905 requests from now\n"}},
+    {print_health,
+     "{\"promotion\":{\"shown\":true,\"promoted_at\":13700},\"effect\":7,\"expected\":"
+     "{\"rollback_s\":0,\"promotion_s\":0}}",
+     {"as good as stable  shown at request 13700\n"}},
     {print_health, "{}", {"gave no verdict"}},
     {print_health, "[1,2]", {"gave no verdict"}},
     {print_health,
