@@ -339,13 +339,20 @@ int sample_file_next(struct sample_file *f, struct sample_row *row, struct err *
     struct sample_row got = {.outcome = OUTCOME_OK};
     char *line;
     size_t n;
+    uint64_t empty = 0;
     int rc;
-    while ((rc = next_line(f, &line, &n, e)) > 0 && is_header(f, line, n)) {
+    while ((rc = next_line(f, &line, &n, e)) > 0 && (n == 0 || is_header(f, line, n))) {
+        if (n == 0) {
+            empty = f->lines.line;
+            continue;
+        }
         got.begins_segment = true;
         f->last_time_ns = 0;
     }
     if (rc <= 0)
         return rc;
+    if (empty > 0)
+        return err_set(e, "bad-samples", "%s: line %" PRIu64 ": the line is empty", f->name, empty);
     const char *at = line, *end = line + n;
     for (size_t i = 0; i < f->n_columns; i++) {
         struct cell cell;

@@ -98,6 +98,11 @@ static void test_deviates(void **state)
             double want = pt(ts[i], dfs[k], 0, 1);
             vectors_close("tail", "ln p", pnorm(z, 0, 1, 0, 1), want, 1e-9);
         }
+    for (size_t i = 0; i < sizeof dfs / sizeof dfs[0]; i++)
+        for (double t = 1; t < 1e6; t *= 7) { /* the other way as far */
+            double z = boundary_deviate(-t, dfs[i]);
+            assert_true(isfinite(z) && z == -boundary_deviate(t, dfs[i]));
+        }
     assert_true(boundary_deviate(INFINITY, 20) == INFINITY);
     assert_true(boundary_anytime_p(INFINITY, 3) == 0);
     assert_true(boundary_anytime_p(-50, 0) == 1);
