@@ -489,6 +489,54 @@ static void test_segments_of_centuries(void **state)
     forget(&said);
 }
 
+/* What an older server's journal has not: evidence follows from what the row kept. */
+static const struct {
+    const char *basis, *says; /* says NULL: all is well */
+} bases[] = {
+    {"[]", NULL},
+    {"7", NULL},
+    {"[{\"test\":\"mean\",\"clock\":\"service\"}]", NULL},
+    {"[{\"test\":\"mean\",\"clock\":\"round_trip\",\"blocks\":60,\"first_look\":36,\"mean_ns\":3e6,"
+     "\"variance_ns2\":1e14,\"vif\":1}]",
+     "mean: threshold: 2.5 stands there, 3.1"},
+    {"[{\"test\":\"mean\",\"clock\":\"round_trip\",\"blocks\":36,\"first_look\":36,\"mean_ns\":3e9,"
+     "\"variance_ns2\":1e14,\"vif\":1}]",
+     "mean: its threshold is reached, and it has not fired"},
+    {"[{\"test\":\"errors\",\"clock\":null,\"blocks\":1,\"bets\":[{\"ln_wealths\":[0,0,0,0,0,0],"
+     "\"vif\":1}]}]",
+     "errors: evidence: 0.4 stands there, 0 follows"},
+    {"[{\"test\":\"errors\",\"clock\":null,\"bets\":[{\"ln_wealths\":[0.4,0.4,0.4,0.4,0.4,0.4],"
+     "\"vif\":1}]}]",
+     NULL},
+    {"[{\"test\":\"errors\",\"clock\":null,\"bets\":[{\"ln_wealths\":[0,0,0,0,0,0,0],\"vif\":1}]}]",
+     NULL},
+};
+
+static void test_basis_of_a_decision(void **state)
+{
+    static const char health_text[] =
+        "{\"verdict\":\"inconclusive\",\"metrics\":[{\"test\":\"mean\",\"clock\":\"round_trip\","
+        "\"alpha\":0.0125,\"evidence\":0.1,\"threshold\":2.5,\"anytime_p_value\":null,"
+        "\"fired_at\":null},{\"test\":\"errors\",\"clock\":null,\"alpha\":0.005,\"evidence\":0.4,"
+        "\"threshold\":5.303304908059076,\"anytime_p_value\":1,\"fired_at\":null}]}";
+    char path[SCRATCH_PATH_SIZE];
+    (void)state;
+    for (size_t i = 0; i < sizeof bases / sizeof bases[0]; i++) {
+        scratch_path(path, "journal.jsonl");
+        FILE *file = fopen(path, "w");
+        assert_non_null(file);
+        fprintf(file, "{\"health\":%s,\"basis\":%s}\n", health_text, bases[i].basis);
+        fclose(file);
+        struct said said = replay(path, "");
+        char *text = cJSON_PrintUnformatted(said.line[0]);
+        assert_int_equal(said.status, bases[i].says == NULL ? 0 : EX_DATAERR);
+        if (bases[i].says != NULL)
+            ctl_assert_says(text, bases[i].says);
+        cJSON_free(text);
+        forget(&said);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -502,6 +550,7 @@ int main(void)
         cmocka_unit_test(test_bad_line),
         cmocka_unit_test(test_journal),
         cmocka_unit_test(test_tampered_journal),
+        cmocka_unit_test(test_basis_of_a_decision),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_nothing),
         cmocka_unit_test(test_segments),
