@@ -178,11 +178,11 @@ static void print_expected(const struct printer *p, const cJSON *expected, const
                     cell_count(n, expected, requests));
 }
 
-/* What is to come; of a canary that is gone, nothing. */
+/* What is to come; where there is no canary, nothing. */
 static void print_outlook(const struct printer *p, const cJSON *health)
 {
     const cJSON *expected = member_object(health, "expected");
-    if (member_true(health, "rolled_back"))
+    if (member_true(health, "rolled_back") || cJSON_IsFalse(jsonx_member(health, "canary_active")))
         return;
     print_promotion(p, member_object(health, "promotion"));
     print_expected(p, expected, "rollback_s", "rollback_requests", "if it stays slower");

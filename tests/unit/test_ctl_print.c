@@ -222,12 +222,32 @@ static void test_colour(void **state)
     free(text);
 }
 
+/* Without a canary nothing is to come. */
+static void test_no_outlook(void **state)
+{
+    static const char *const gone[] = {"\"canary_active\":false", "\"rolled_back\":true"};
+    (void)state;
+    for (size_t i = 0; i < sizeof gone / sizeof gone[0]; i++) {
+        char json[200];
+        snprintf(json, sizeof json,
+                 "{%s,\"promotion\":{\"shown\":false},\"expected\":{\"rollback_s\":5}}", gone[i]);
+        cJSON *root = read_json(json);
+        struct printer p = open_printer();
+        print_health(&p, root);
+        fclose(p.out);
+        assert_null(strstr(text, "as good as stable"));
+        assert_null(strstr(text, "if it stays"));
+        free(text);
+        cJSON_Delete(root);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_answers),  cmocka_unit_test(test_status),
         cmocka_unit_test(test_refusals), cmocka_unit_test(test_durations),
-        cmocka_unit_test(test_colour),
+        cmocka_unit_test(test_colour),   cmocka_unit_test(test_no_outlook),
     };
     return cmocka_run_group_tests_name("ctl_print", tests, NULL, NULL);
 }
