@@ -38,6 +38,8 @@ struct sample_file {
     size_t n_columns;
     bool has_column[N_COLUMNS];
     int64_t last_time_ns;
+    char *header; /* the first line, without a byte order mark */
+    size_t n_header;
 };
 
 /* The text of a cell, without its quotes. */
@@ -153,9 +155,15 @@ static int next_line(struct sample_file *f, char **line, size_t *n, struct err *
     return err_set_errno(e, "io", "%s", f->name);
 }
 
+/* The line behind a byte order mark, which spreadsheets write. */
+static const char *past_mark(const char *line, size_t n)
+{
+    static const char mark[] = "\xef\xbb\xbf";
+    return n >= 3 && memcmp(line, mark, 3) == 0 ? line + 3 : line;
+}
+
 static int read_header(struct sample_file *f, struct err *e)
 {
-    static const char mark[] = "\xef\xbb\xbf"; /* spreadsheets write it */
     char *line;
     size_t n;
     int rc = next_line(f, &line, &n, e);
@@ -164,9 +172,10 @@ static int read_header(struct sample_file *f, struct err *e)
     if (rc == 0)
         return err_set(e, "bad-samples", "%s: the file is empty; its first line names the columns",
                        f->name);
-    const char *at = line, *end = line + n;
-    if (n >= 3 && memcmp(line, mark, 3) == 0)
-        at += 3;
+    const char *at = past_mark(line, n), *end = line + n;
+    f->n_header = (size_t)(end - at);
+    f->header = mem_alloc(f->n_header + 1);
+    memcpy(f->header, at, f->n_header);
     for (;; at++) {
         struct cell cell;
         at = take_cell(at, end, &cell);
@@ -194,6 +203,8 @@ struct sample_file *sample_file_open(int fd, const char *name, struct err *e)
 
 void sample_file_free(struct sample_file **f)
 {
+    if (*f != NULL)
+        free((*f)->header);
     free(*f);
     *f = NULL;
 }
@@ -316,14 +327,32 @@ static int refuse_count(const struct sample_file *f, size_t found, struct err *e
                    f->lines.line, f->n_columns, found > f->n_columns ? "at least " : "", found);
 }
 
+static bool is_header(const struct sample_file *f, const char *line, size_t n)
+{
+    const char *text = past_mark(line, n);
+    size_t length = n - (size_t)(text - line);
+    return length == f->n_header && memcmp(text, f->header, length) == 0;
+}
+
 int sample_file_next(struct sample_file *f, struct sample_row *row, struct err *e)
 {
     struct sample_row got = {.outcome = OUTCOME_OK};
     char *line;
     size_t n;
-    int rc = next_line(f, &line, &n, e);
+    uint64_t empty = 0;
+    int rc;
+    while ((rc = next_line(f, &line, &n, e)) > 0 && (n == 0 || is_header(f, line, n))) {
+        if (n == 0) {
+            empty = f->lines.line;
+            continue;
+        }
+        got.begins_segment = true;
+        f->last_time_ns = 0;
+    }
     if (rc <= 0)
         return rc;
+    if (empty > 0)
+        return err_set(e, "bad-samples", "%s: line %" PRIu64 ": the line is empty", f->name, empty);
     const char *at = line, *end = line + n;
     for (size_t i = 0; i < f->n_columns; i++) {
         struct cell cell;

@@ -7,8 +7,9 @@
  * canary) and round_trip_ms are needed; time_ms (when drawn, never falling),
  * service_ms, outcome (ok, fault, timeout, death, unasked) and stalled (1: the
  * round trip holds a pause of the supervisor's own) may be there. Cells may
- * stand in double quotes; lines may end in CR LF. A latency may be empty, but
- * for an ok answer's round trip.
+ * stand in double quotes; lines may end in CR LF, and the file in empty ones. A latency may be
+ * empty, but for an ok answer's round trip. The same first line again begins a segment: a share was
+ * opened then (a server came back, or the share was changed), and times count from there.
  */
 #ifndef CANARYD_CTL_SAMPLE_FILE_H
 #define CANARYD_CTL_SAMPLE_FILE_H
@@ -29,7 +30,8 @@ struct sample_row {
     uint64_t service_ns;    /* likewise */
     bool has_round_trip;    /* true for OUTCOME_OK */
     bool has_service;
-    bool stalled; /* false without that column */
+    bool stalled;        /* false without that column */
+    bool begins_segment; /* the first of one, the file's first aside */
 };
 
 /* Reads the header from fd's present offset; fd stays the caller's and may be a

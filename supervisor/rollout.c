@@ -132,6 +132,7 @@ void rollout_on_verdict(struct rollout *r)
     }
     cJSON *fields = rollout_note_model(rollout_canary_model(r));
     cJSON_AddItemToObject(fields, "health", judge_health(r->rooms.judge));
+    cJSON_AddItemToObject(fields, "basis", judge_basis(r->rooms.judge));
     journal_add(r->rooms.journal, "alert", fields);
     log_warn("alert: the canary is significantly worse; auto_rollback is off");
 }

@@ -218,6 +218,7 @@ static int do_execute(struct rollout *r, const struct occasion *o)
     cJSON_free(text);
     cJSON_AddStringToObject(fields, "by", r->rolled_back_by);
     cJSON_AddItemToObject(fields, "health", health);
+    cJSON_AddItemToObject(fields, "basis", judge_basis(r->rooms.judge));
     journal_add(r->rooms.journal, "rolled-back", fields);
     return 0;
 }

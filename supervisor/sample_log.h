@@ -22,8 +22,14 @@ struct sample_log *sample_log_new(struct event_base *base, struct chores *chores
 void sample_log_free(struct sample_log **log);
 
 /* A deployment begins: path is created, or emptied unless the deployment goes on
- * after a restart. Times count from start_ns (monotonic). path "": no log. */
+ * after a restart; then a line that a crash tore is taken off its end, and the
+ * header stands again where the new segment begins. Times count from start_ns
+ * (monotonic). path "": no log. */
 void sample_log_begin(struct sample_log *log, const char *path, bool goes_on, int64_t start_ns);
+
+/* Another share is open: times count from now_ns (monotonic), and the header stands again
+ * before the next draw. */
+void sample_log_open_share(struct sample_log *log, int64_t now_ns);
 
 /* It has ended: draws whose calls are not over are left out, and so is all that
  * followed the first of them. */

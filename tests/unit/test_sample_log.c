@@ -181,8 +181,56 @@ static void test_each_deployment_begins_anew(void **state)
     sample_log_begin(samples, path, true, 60 * MS); /* this one goes on after a restart */
     end_call(sample_log_draw(samples, ARM_STABLE, 62 * MS), OUTCOME_OK, 1000000);
     close_all();
-    assert_log(HEADER "canary,1.000000,1.000000,0.500000,ok,0\n"
+    assert_log(HEADER "canary,1.000000,1.000000,0.500000,ok,0\n" HEADER
                       "stable,2.000000,1.000000,0.500000,ok,0\n");
+}
+
+/* A share that is opened within a deployment begins a segment, behind the calls of the one before.
+ */
+static void test_segments(void **state)
+{
+    (void)state;
+    sample_log_begin(samples, path, false, 0);
+    uint64_t slow = sample_log_draw(samples, ARM_STABLE, 5 * MS);
+    sample_log_open_share(samples, 7 * MS);
+    end_call(sample_log_draw(samples, ARM_CANARY, 9 * MS), OUTCOME_OK, 1000000);
+    end_call(sample_log_draw(samples, ARM_CANARY, 10 * MS), OUTCOME_OK, 1000000);
+    end_call(slow, OUTCOME_OK, 1000000);
+    close_all();
+    assert_log(HEADER "stable,5.000000,1.000000,0.500000,ok,0\n" HEADER
+                      "canary,2.000000,1.000000,0.500000,ok,0\n"
+                      "canary,3.000000,1.000000,0.500000,ok,0\n");
+}
+
+static void test_a_torn_line(void **state)
+{
+    static const struct {
+        const char *torn, *kept;
+    } files[] = {
+        {HEADER "canary,1.0,1.0,,ok,0\nstable,2.0", HEADER "canary,1.0,1.0,,ok,0\n" HEADER},
+        {HEADER "canary,1.0,1.0,,ok,0\n", HEADER "canary,1.0,1.0,,ok,0\n" HEADER},
+        {HEADER, HEADER HEADER},
+        {"arm,time", HEADER},
+        {"", HEADER},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
+        FILE *file = fopen(path, "w");
+        assert_non_null(file);
+        fputs(files[i].torn, file);
+        fclose(file);
+        sample_log_begin(samples, path, true, 0);
+        uint64_t place = sample_log_draw(samples, ARM_STABLE, MS);
+        end_call(place, OUTCOME_OK, 1000000);
+        struct stat st = {0};
+        const char *line = "stable,1.000000,1.000000,0.500000,ok,0\n";
+        off_t size = (off_t)(strlen(files[i].kept) + strlen(line));
+        loop_until(base, stat(path, &st) == 0 && st.st_size == size);
+        char *text = read_log();
+        assert_memory_equal(text, files[i].kept, strlen(files[i].kept));
+        assert_string_equal(text + strlen(files[i].kept), line);
+        free(text);
+    }
 }
 
 static void test_no_log(void **state)
@@ -230,6 +278,8 @@ int main(void)
         TEST(test_written_soon),
         TEST(test_what_is_not_over_is_left_out),
         TEST(test_each_deployment_begins_anew),
+        TEST(test_segments),
+        TEST(test_a_torn_line),
         TEST(test_no_log),
         TEST(test_a_write_that_fails),
     };
