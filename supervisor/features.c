@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * See features.h. A number whose digits fit 53 bits and whose power of ten is
- * exact in binary needs one correctly rounded operation; others go to strtod.
- * Source: Clinger 1990, "How to read floating point numbers accurately", PLDI.
+ * See features.h. Numbers of very many digits, or very large or small ones, go to strtod.
  */
 #include "supervisor/features.h"
 
@@ -12,16 +10,9 @@
 #include <string.h>
 
 #include "common/jsonx.h"
+#include "supervisor/decimal.h"
 
-#define MAX_EXACT_MANTISSA (UINT64_C(1) << 53)
-#define MAX_EXACT_POWER    22 /* 10^22 = 2^22 * 5^22, and 5^22 < 2^53 */
-#define MAX_DIGITS         19 /* that fit 64 bits whatever they are */
-#define MAX_EXPONENT       9999
-
-static const double powers[MAX_EXACT_POWER + 1] = {
-    1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
-    1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22,
-};
+#define MAX_EXPONENT 9999
 
 struct cursor {
     const char *at;
@@ -118,11 +109,9 @@ static bool take_number(struct cursor *c, double *value)
     const char *start = c->at;
     if (!take_decimal(c, &d) || c->at - start > JSONX_MAX_NUMBER)
         return false;
-    if (d.n_digits > MAX_DIGITS || d.mantissa > MAX_EXACT_MANTISSA ||
-        abs(d.exponent) > MAX_EXACT_POWER)
+    double x;
+    if (d.n_digits > DECIMAL_MAX_DIGITS || !decimal_to_double(d.mantissa, d.exponent, &x))
         return convert_slowly(start, (size_t)(c->at - start), value);
-    double x = (double)d.mantissa;
-    x = d.exponent < 0 ? x / powers[-d.exponent] : x * powers[d.exponent];
     *value = d.negative ? -x : x;
     return true;
 }
