@@ -35,6 +35,12 @@
  * talking cannot hold us in channel_read_rest. */
 #define MAX_REST_READS 256
 
+/* The pace is the mean of some answers, in which no pause can weigh much that was somebody
+ * else's: a worker is called slow only if it is again and again. */
+#define PACE_ANSWERS  16
+#define PACE_GROWTH   16
+#define PACE_FLOOR_NS (NS_PER_MS / 10)
+
 enum call_state { CALL_FREE, CALL_WAITING, CALL_EXPIRED };
 
 struct call {
@@ -67,6 +73,8 @@ struct channel {
     uint32_t first_free;
     size_t n_waiting;
     size_t n_owed; /* answers, a PONG included */
+    uint64_t n_settled;
+    int64_t pace_ns; /* between answers, while some are owed */
     int64_t quiet_since_ns;
     int64_t heard_ns;       /* the last complete message, or our birth */
     int64_t frame_since_ns; /* when the frame that is not complete began; or 0 */
@@ -151,6 +159,7 @@ static void owe(struct channel *c, int64_t now)
 static void settle(struct channel *c, int64_t now)
 {
     c->n_owed--;
+    c->n_settled++;
     c->quiet_since_ns = now;
 }
 
@@ -241,6 +250,15 @@ static void note_frame(struct channel *c, bool any_complete, int64_t now)
         c->frame_since_ns = now;
 }
 
+/* n answers came at once, since_ns after those before them. */
+static void note_pace(struct channel *c, int64_t since_ns, int64_t n)
+{
+    if (n == 0)
+        return;
+    int64_t each = since_ns / n, most = PACE_GROWTH * c->pace_ns + PACE_FLOOR_NS;
+    c->pace_ns += ((each < most ? each : most) - c->pace_ns) * n / (n + PACE_ANSWERS - 1);
+}
+
 /* Reads once and handles every complete frame. False when nothing was there,
  * or never will be again. */
 static bool read_frames(struct channel *c)
@@ -256,12 +274,15 @@ static bool read_frames(struct channel *c)
         return false;
     }
     int64_t now = clock_mono_ns(); /* one reading for the batch: they arrived together */
+    int64_t quiet_ns = now - c->quiet_since_ns;
+    uint64_t n_settled = c->n_settled;
     bool any_complete = false;
     while (!c->broken && (more = frame_reader_next(&c->in, &payload, &size)) == 1) {
         any_complete = true;
         on_payload(c, payload, size, now);
     }
     note_frame(c, any_complete, now);
+    note_pace(c, quiet_ns, (int64_t)(c->n_settled - n_settled));
     if (!c->broken && more < 0)
         break_off(c, "it announced a frame of 0 bytes or more than the limit");
     return !c->broken;
@@ -448,6 +469,11 @@ size_t channel_n_in_flight(const struct channel *c)
 size_t channel_n_owed(const struct channel *c)
 {
     return c->n_owed;
+}
+
+int64_t channel_backlog_ns(const struct channel *c)
+{
+    return (int64_t)c->n_owed * c->pace_ns;
 }
 
 int64_t channel_silent_since(const struct channel *c)
