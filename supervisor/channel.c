@@ -35,8 +35,9 @@
  * talking cannot hold us in channel_read_rest. */
 #define MAX_REST_READS 256
 
-/* The pace is the mean of some answers, in which no pause can weigh much that was somebody
- * else's: a worker is called slow only if it is again and again. */
+/* A worker's pace is a mean of the times that it says its last answers took it: the time between
+ * them would be the machine's affair as well. No single one weighs much, so a worker
+ * is called slow only if it is again and again. */
 #define PACE_ANSWERS  16
 #define PACE_GROWTH   16
 #define PACE_FLOOR_NS (NS_PER_MS / 10)
@@ -73,8 +74,7 @@ struct channel {
     uint32_t first_free;
     size_t n_waiting;
     size_t n_owed; /* answers, a PONG included */
-    uint64_t n_settled;
-    int64_t pace_ns; /* between answers, while some are owed */
+    int64_t pace_ns;
     int64_t quiet_since_ns;
     int64_t heard_ns;       /* the last complete message, or our birth */
     int64_t frame_since_ns; /* when the frame that is not complete began; or 0 */
@@ -159,7 +159,6 @@ static void owe(struct channel *c, int64_t now)
 static void settle(struct channel *c, int64_t now)
 {
     c->n_owed--;
-    c->n_settled++;
     c->quiet_since_ns = now;
 }
 
@@ -187,6 +186,12 @@ static uint32_t find_slot(const struct channel *c, uint64_t id)
     return i;
 }
 
+static void note_pace(struct channel *c, int64_t took_ns)
+{
+    int64_t most = PACE_GROWTH * c->pace_ns + PACE_FLOOR_NS;
+    c->pace_ns += ((took_ns < most ? took_ns : most) - c->pace_ns) / PACE_ANSWERS;
+}
+
 static void on_answer(struct channel *c, const struct msg *m, int64_t now)
 {
     uint32_t i = find_slot(c, m->id);
@@ -208,6 +213,8 @@ static void on_answer(struct channel *c, const struct msg *m, int64_t now)
         .text = m->text,
     };
     settle(c, now);
+    if (m->type == WIRE_RESULT)
+        note_pace(c, result.service_ns);
     if (waiting)
         complete(c, i, &result);
     release_slot(c, i);
@@ -250,15 +257,6 @@ static void note_frame(struct channel *c, bool any_complete, int64_t now)
         c->frame_since_ns = now;
 }
 
-/* n answers came at once, since_ns after those before them. */
-static void note_pace(struct channel *c, int64_t since_ns, int64_t n)
-{
-    if (n == 0)
-        return;
-    int64_t each = since_ns / n, most = PACE_GROWTH * c->pace_ns + PACE_FLOOR_NS;
-    c->pace_ns += ((each < most ? each : most) - c->pace_ns) * n / (n + PACE_ANSWERS - 1);
-}
-
 /* Reads once and handles every complete frame. False when nothing was there,
  * or never will be again. */
 static bool read_frames(struct channel *c)
@@ -274,15 +272,12 @@ static bool read_frames(struct channel *c)
         return false;
     }
     int64_t now = clock_mono_ns(); /* one reading for the batch: they arrived together */
-    int64_t quiet_ns = now - c->quiet_since_ns;
-    uint64_t n_settled = c->n_settled;
     bool any_complete = false;
     while (!c->broken && (more = frame_reader_next(&c->in, &payload, &size)) == 1) {
         any_complete = true;
         on_payload(c, payload, size, now);
     }
     note_frame(c, any_complete, now);
-    note_pace(c, quiet_ns, (int64_t)(c->n_settled - n_settled));
     if (!c->broken && more < 0)
         break_off(c, "it announced a frame of 0 bytes or more than the limit");
     return !c->broken;

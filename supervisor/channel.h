@@ -82,7 +82,8 @@ size_t channel_n_in_flight(const struct channel *c);
 /* The same and those that timed out: the worker is still busy with them. */
 size_t channel_n_owed(const struct channel *c);
 
-/* How long the worker will need for what it owes, in ns, if it goes on as it did of late. */
+/* How long the worker will need for what it owes, in ns, if they take as long as the last
+ * ones did by its own clock. */
 int64_t channel_backlog_ns(const struct channel *c);
 
 /* Since when the worker has owed an answer and said nothing at all (monotonic),
