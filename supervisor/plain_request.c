@@ -21,6 +21,7 @@ enum field {
     FIELD_USER_AGENT,
     FIELD_ACCEPT_ENCODING,
     FIELD_REQUEST_ID,
+    FIELD_KEPT, /* its name is the caller's */
     N_FIELDS
 };
 
@@ -37,6 +38,7 @@ static const struct {
     [FIELD_USER_AGENT] = {"User-Agent", 10, {NULL}},
     [FIELD_ACCEPT_ENCODING] = {"Accept-Encoding", 15, {NULL}},
     [FIELD_REQUEST_ID] = {"X-Request-ID", 12, {NULL}},
+    [FIELD_KEPT] = {"", 0, {NULL}},
 };
 
 struct slice {
@@ -78,22 +80,26 @@ static bool read_start(const struct slice *line, struct plain_request *r)
     return true;
 }
 
-/* Splits "Name: value" and finds the name in the table; N_FIELDS: it is not there. */
-static enum field find_field(const struct slice *line, struct slice *value)
+/* Whether the line is "name: value". */
+static bool is_field(const struct slice *line, const char *name, size_t n, struct slice *value)
 {
-    for (enum field f = 0; f < N_FIELDS; f++) {
-        size_t n = fields[f].size;
-        if (line->size <= n || line->text[n] != ':' ||
-            strncasecmp(line->text, fields[f].name, n) != 0)
-            continue;
-        *value = (struct slice){.text = line->text + n + 1, .size = line->size - n - 1};
-        if (value->size > 0 && value->text[0] == ' ') {
-            value->text++;
-            value->size--;
-        }
-        return f;
+    if (line->size <= n || line->text[n] != ':' || strncasecmp(line->text, name, n) != 0)
+        return false;
+    *value = (struct slice){.text = line->text + n + 1, .size = line->size - n - 1};
+    if (value->size > 0 && value->text[0] == ' ') {
+        value->text++;
+        value->size--;
     }
-    return N_FIELDS;
+    return true;
+}
+
+/* N_FIELDS: the line is none of them. */
+static enum field find_field(const struct slice *line, const char *keep, struct slice *value)
+{
+    for (enum field f = 0; f < FIELD_KEPT; f++)
+        if (is_field(line, fields[f].name, fields[f].size, value))
+            return f;
+    return keep[0] != '\0' && is_field(line, keep, strlen(keep), value) ? FIELD_KEPT : N_FIELDS;
 }
 
 static bool is_plain_value(enum field f, const struct slice *value)
@@ -121,10 +127,11 @@ static bool read_length(const struct slice *value, size_t *length)
     return *length > 0;
 }
 
-static bool read_field(const struct slice *line, uint32_t *seen, struct plain_request *r)
+static bool read_field(const struct slice *line, const char *keep, uint32_t *seen,
+                       struct plain_request *r)
 {
     struct slice value = {0};
-    enum field f = find_field(line, &value);
+    enum field f = find_field(line, keep, &value);
     if (f == N_FIELDS || (*seen & UINT32_C(1) << f) != 0 || !is_plain_value(f, &value))
         return false;
     *seen |= UINT32_C(1) << f;
@@ -133,11 +140,14 @@ static bool read_field(const struct slice *line, uint32_t *seen, struct plain_re
     if (f == FIELD_REQUEST_ID) {
         r->id = value.text;
         r->id_size = value.size;
+    } else if (f == FIELD_KEPT) {
+        r->kept = value.text;
+        r->kept_size = value.size;
     }
     return true;
 }
 
-bool plain_request_read(const char *bytes, size_t n, struct plain_request *r)
+bool plain_request_read(const char *bytes, size_t n, const char *keep, struct plain_request *r)
 {
     const uint32_t needed = UINT32_C(1) << FIELD_HOST | UINT32_C(1) << FIELD_CONTENT_LENGTH;
     const char *at = bytes;
@@ -152,7 +162,7 @@ bool plain_request_read(const char *bytes, size_t n, struct plain_request *r)
             return false;
         if (line.size == 0)
             break;
-        if (!read_field(&line, &seen, r))
+        if (!read_field(&line, keep, &seen, r))
             return false;
     }
     r->body = at;

@@ -80,8 +80,7 @@ void router_give_up(struct job *job, const char *code, const char *text)
 static bool is_sample(const struct job *job)
 {
     bool stands_in = job->drawn == ARM_BASELINE && job->asked == ARM_STABLE;
-    return job->routing == ROUTING_BY_LOT && job->n_tries == 1 &&
-           (job->asked == job->drawn || stands_in);
+    return !router_is_forced(job) && job->n_tries == 1 && (job->asked == job->drawn || stands_in);
 }
 
 static void answer(struct job *job, const struct call_result *result)
@@ -401,7 +400,7 @@ void router_begin(struct job *job)
     router_route(job);
 }
 
-int router_predict(struct router *r, const double *features, size_t n, enum routing routing,
+int router_predict(struct router *r, const double *features, size_t n, const struct wish *wish,
                    predicted *done, void *arg, struct err *e)
 {
     int64_t now = clock_mono_ns();
@@ -413,7 +412,7 @@ int router_predict(struct router *r, const double *features, size_t n, enum rout
                         .done = done,
                         .arg = arg,
                         .deadline_ns = now + r->settings->predict_deadline_ms * NS_PER_MS,
-                        .routing = routing,
+                        .wish = *wish,
                         .n_features = n};
     memcpy(job->features, features, n * sizeof *features);
     router_enter(job);

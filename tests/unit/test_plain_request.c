@@ -27,7 +27,7 @@ static bool is_plain(const char *bytes, size_t n)
     struct plain_request r;
     char *copy = malloc(n + (n == 0));
     memcpy(copy, bytes, n);
-    bool plain = plain_request_read(copy, n, &r);
+    bool plain = plain_request_read(copy, n, "", &r);
     free(copy);
     return plain;
 }
@@ -36,7 +36,7 @@ static void test_the_parts_of_a_plain_request(void **state)
 {
     struct plain_request r;
     (void)state;
-    assert_true(plain_request_read(usual, sizeof usual - 1, &r));
+    assert_true(plain_request_read(usual, sizeof usual - 1, "", &r));
     assert_int_equal(r.size, sizeof usual - 1);
     assert_int_equal(r.path_size, 8);
     assert_memory_equal(r.path, "/predict", 8);
@@ -46,13 +46,28 @@ static void test_the_parts_of_a_plain_request(void **state)
     assert_memory_equal(r.id, "order-17", 8);
 }
 
+static void test_a_kept_field(void **state)
+{
+    static const char text[] = "POST /predict HTTP/1.1\r\nHost: x\r\nX-User: ann b\r\n"
+                               "Content-Length: 2\r\n\r\n{}";
+    struct plain_request r;
+    (void)state;
+    assert_true(plain_request_read(text, sizeof text - 1, "x-user", &r));
+    assert_int_equal(r.kept_size, 5);
+    assert_memory_equal(r.kept, "ann b", 5);
+    assert_false(plain_request_read(text, sizeof text - 1, "", &r));
+    assert_false(plain_request_read(text, sizeof text - 1, "X-Use", &r));
+    assert_true(plain_request_read(usual, sizeof usual - 1, "X-User", &r));
+    assert_null(r.kept);
+}
+
 static void test_it_ends_where_its_body_ends(void **state)
 {
     struct plain_request r;
     char two[2 * sizeof usual];
     (void)state;
     snprintf(two, sizeof two, "%s%s", usual, usual);
-    assert_true(plain_request_read(two, strlen(two), &r));
+    assert_true(plain_request_read(two, strlen(two), "", &r));
     assert_int_equal(r.size, sizeof usual - 1);
 }
 
@@ -148,6 +163,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_parts_of_a_plain_request),
+        cmocka_unit_test(test_a_kept_field),
         cmocka_unit_test(test_it_ends_where_its_body_ends),
         cmocka_unit_test(test_no_beginning_of_one_is_plain),
         cmocka_unit_test(test_what_is_unusual_is_not_plain),
