@@ -302,14 +302,18 @@ def measure_two(options, folder):
         for connections in 64, 256:
             rounds = [(ask(1, connections), ask(2, connections // 2))
                       for _ in range(options.rounds)]
-            for n, m in (1, calmest([r[0] for r in rounds])), (2, calmest([r[1] for r in rounds])):
-                kept.append({"connections": connections, "loops": n, **m})
-                rows.append([str(connections), str(n), f"{m['rate']:,.0f}", f"{m['cpu_us']:.2f}",
+            ratios = sorted(two["rate"] / one["rate"] for one, two in rounds)
+            spread = f"{statistics.median(ratios):.2f} ({ratios[0]:.2f} - {ratios[-1]:.2f})"
+            for n in 1, 2:
+                m = calmest([r[n - 1] for r in rounds])
+                kept.append({"connections": connections, "loops": n, "ratios": ratios, **m})
+                rows.append([str(connections), str(n), f"{m['rate']:,.0f}",
+                             spread if n == 2 else "1", f"{m['cpu_us']:.2f}",
                              f"{100 * m['supervisor_busy']:.0f} %", f"{m['p99_ms']:.2f}"])
     finally:
         for server in servers:
             server.stop()
-    table(["connections in all", "loops", "requests/s", "supervisor and workers, us a request",
+    table(["connections in all", "loops", "requests/s", "to one (min - max)", "supervisor and workers, us a request",
            "a loop busy", "p99 ms"], rows)
     return kept
 
