@@ -351,6 +351,7 @@ def main():
     path = options.keep or options.build / "bench/growth.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(kept, indent=1) + "\n")
+    print(f"\nkept in {path}")
 
 
 if __name__ == "__main__":
