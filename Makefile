@@ -57,6 +57,7 @@ EVIL_WORKER       := $(BUILD)/tests/support/evil_worker
 # Preloaded by tests: the n-th allocation fails; canaryd dies at a named point.
 FAILING_MALLOC    := $(BUILD)/tests/support/failing_malloc.so
 TRIPWIRE          := $(BUILD)/tests/support/tripwire.so
+FOR_VALGRIND      := $(BUILD)/tests/support/for_valgrind.so
 TEST_SUPPORT      := $(filter-out $(EVIL_WORKER).o $(TRIPWIRE:.so=.o) %/main.o,\
                      $(call objects,tests/support/*.c tests/simulate/*.c))
 CHAOS             := $(BUILD)/tests/chaos/chaos
@@ -92,7 +93,7 @@ $(BUILD)/tests/%: $(BUILD)/tests/%.o $(BUILD)/tests/support.a $(BUILD)/tests/all
 	$(call say,LD,$@)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
 
-$(FAILING_MALLOC): tests/support/preload/failing_malloc.c
+$(FAILING_MALLOC) $(FOR_VALGRIND): $(BUILD)/tests/support/%.so: tests/support/preload/%.c
 	$(call say,LD,$@)
 	@mkdir -p $(@D)
 	$(Q)$(CC) -std=c17 -D_GNU_SOURCE $(OPT) $(WARN) -fPIC -shared -o $@ $<
@@ -183,9 +184,12 @@ $(BENCH_TOOLS): $(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o $(BUILD)/tests/
 	$(call say,LD,$@)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
-.PHONY: bench bench-deps growth json-cost
+.PHONY: bench bench-deps growth json-cost instructions
 bench: $(PROGRAMS) $(BENCH_TOOLS) ## canaryd beside what one would use instead; ARGS=--help tells more
 	@tests/bench/bench.py $(BUILD) $(ARGS)
+
+instructions: $(PROGRAMS) $(FOR_VALGRIND) ## instructions per request beside the committed ones; UPDATE=1, ARGS=--rooms
+	@tests/bench/instructions.py $(BUILD) $(if $(UPDATE),--update) $(ARGS)
 
 growth: $(PROGRAMS) $(BENCH_TOOLS) ## how cost grows with features, connections, models, samples; where a loop ends
 	@tests/bench/growth.py $(BUILD) $(ARGS)

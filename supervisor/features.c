@@ -5,6 +5,7 @@
 #include "supervisor/features.h"
 
 #include <math.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,9 +20,15 @@ struct cursor {
     const char *end;
 };
 
+/* Most bytes are above all blanks: one comparison for these. */
+static bool is_blank(char c)
+{
+    return c <= ' ' && (c == ' ' || c == '\n' || c == '\r' || c == '\t');
+}
+
 static void skip_blanks(struct cursor *c)
 {
-    while (c->at < c->end && (*c->at == ' ' || *c->at == '\n' || *c->at == '\r' || *c->at == '\t'))
+    while (c->at < c->end && is_blank(*c->at))
         c->at++;
 }
 
@@ -43,20 +50,18 @@ static bool is_digit(const struct cursor *c)
 struct decimal {
     bool negative;
     uint64_t mantissa;
-    int n_digits; /* of the mantissa, leading zeros not counted */
-    int exponent; /* of ten */
+    ptrdiff_t n_digits; /* of the mantissa, leading zeros too */
+    int exponent;       /* of ten */
 };
 
 /* One digit or more. */
-static bool take_digits(struct cursor *c, struct decimal *d)
+static inline bool take_digits(struct cursor *c, struct decimal *d)
 {
-    if (!is_digit(c))
-        return false;
-    for (; is_digit(c); c->at++) {
+    const char *start = c->at;
+    for (; is_digit(c); c->at++)
         d->mantissa = d->mantissa * 10 + (uint64_t)(*c->at - '0');
-        d->n_digits += d->n_digits > 0 || *c->at != '0';
-    }
-    return true;
+    d->n_digits += c->at - start;
+    return c->at > start;
 }
 
 static bool take_exponent(struct cursor *c, struct decimal *d)
@@ -102,6 +107,17 @@ static bool convert_slowly(const char *text, size_t n, double *value)
     return isfinite(*value);
 }
 
+/* Whether the digits fit the mantissa: zeros in front, of which there may be many, always do. */
+static bool fits_mantissa(const struct decimal *d, const char *number)
+{
+    long n = (long)d->n_digits;
+    if (n <= DECIMAL_MAX_DIGITS)
+        return true;
+    for (; n > DECIMAL_MAX_DIGITS && (*number == '0' || *number == '.' || *number == '-'); number++)
+        n -= *number == '0';
+    return n <= DECIMAL_MAX_DIGITS;
+}
+
 static bool take_number(struct cursor *c, double *value)
 {
     struct decimal d;
@@ -110,7 +126,7 @@ static bool take_number(struct cursor *c, double *value)
     if (!take_decimal(c, &d) || c->at - start > JSONX_MAX_NUMBER)
         return false;
     double x;
-    if (d.n_digits > DECIMAL_MAX_DIGITS || !decimal_to_double(d.mantissa, d.exponent, &x))
+    if (!fits_mantissa(&d, start) || !decimal_to_double(d.mantissa, d.exponent, &x))
         return convert_slowly(start, (size_t)(c->at - start), value);
     *value = d.negative ? -x : x;
     return true;

@@ -21,7 +21,16 @@ enum field {
     FIELD_USER_AGENT,
     FIELD_ACCEPT_ENCODING,
     FIELD_REQUEST_ID,
-    FIELD_KEPT, /* its name is the caller's */
+    FIELD_KEPT, /* its name is the caller's; before those that it may be one of */
+    FIELD_ACCEPT_LANGUAGE,
+    FIELD_FORWARDED,
+    FIELD_FORWARDED_FOR,
+    FIELD_FORWARDED_HOST,
+    FIELD_FORWARDED_PROTO,
+    FIELD_REAL_IP,
+    FIELD_TRACEPARENT,
+    FIELD_TRACESTATE,
+    FIELD_VIA,
     N_FIELDS
 };
 
@@ -39,6 +48,16 @@ static const struct {
     [FIELD_ACCEPT_ENCODING] = {"Accept-Encoding", 15, {NULL}},
     [FIELD_REQUEST_ID] = {"X-Request-ID", 12, {NULL}},
     [FIELD_KEPT] = {"", 0, {NULL}},
+    /* what proxies and tracers add */
+    [FIELD_ACCEPT_LANGUAGE] = {"Accept-Language", 15, {NULL}},
+    [FIELD_FORWARDED] = {"Forwarded", 9, {NULL}},
+    [FIELD_FORWARDED_FOR] = {"X-Forwarded-For", 15, {NULL}},
+    [FIELD_FORWARDED_HOST] = {"X-Forwarded-Host", 16, {NULL}},
+    [FIELD_FORWARDED_PROTO] = {"X-Forwarded-Proto", 17, {NULL}},
+    [FIELD_REAL_IP] = {"X-Real-IP", 9, {NULL}},
+    [FIELD_TRACEPARENT] = {"traceparent", 11, {NULL}},
+    [FIELD_TRACESTATE] = {"tracestate", 10, {NULL}},
+    [FIELD_VIA] = {"Via", 3, {NULL}},
 };
 
 struct slice {
@@ -65,6 +84,12 @@ static bool is_visible(const struct slice *s)
     return true;
 }
 
+/* Of a path that says nothing but itself: no query, no escape. */
+static bool is_plain_in_path(char c)
+{
+    return c > ' ' && c <= '~' && c != '?' && c != '%' && c != '#' && c != '\\';
+}
+
 static bool read_start(const struct slice *line, struct plain_request *r)
 {
     static const char method[] = "POST /", version[] = " HTTP/1.1";
@@ -75,7 +100,7 @@ static bool read_start(const struct slice *line, struct plain_request *r)
     r->path = line->text + n_method - 1;
     r->path_size = line->size - n_method - n_version + 1;
     for (size_t i = 0; i < r->path_size; i++)
-        if (r->path[i] <= ' ' || r->path[i] > '~' || strchr("?%#\\", r->path[i]) != NULL)
+        if (!is_plain_in_path(r->path[i]))
             return false;
     return true;
 }
@@ -96,10 +121,13 @@ static bool is_field(const struct slice *line, const char *name, size_t n, struc
 /* N_FIELDS: the line is none of them. */
 static enum field find_field(const struct slice *line, const char *keep, struct slice *value)
 {
-    for (enum field f = 0; f < FIELD_KEPT; f++)
-        if (is_field(line, fields[f].name, fields[f].size, value))
+    for (enum field f = 0; f < N_FIELDS; f++) {
+        const char *name = f == FIELD_KEPT ? keep : fields[f].name;
+        size_t n = f == FIELD_KEPT ? strlen(keep) : fields[f].size;
+        if (n > 0 && is_field(line, name, n, value))
             return f;
-    return keep[0] != '\0' && is_field(line, keep, strlen(keep), value) ? FIELD_KEPT : N_FIELDS;
+    }
+    return N_FIELDS;
 }
 
 static bool is_plain_value(enum field f, const struct slice *value)
