@@ -1,26 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * See decimal.h. A number whose digits fit 53 bits and whose power of ten is exact in
- * binary needs one correctly rounded operation. Otherwise 10^k is 5^k times a power of
- * two, and 5^27 fits 64 bits: the product is exact in 128 bits, the quotient is cut
- * after 63 bits or 64, and a bit for what was cut off makes its rounding right.
- * Source for the first: Clinger 1990, "How to read floating point numbers accurately",
- * PLDI.
+ * See decimal.h. 10^k is 5^k times a power of two, and 5^27 fits 64 bits: the product
+ * is exact in 128 bits, the quotient is cut after 63 bits or 64, and a bit for what
+ * was cut off makes its rounding right.
  */
 #include "supervisor/decimal.h"
 
 #include <string.h>
 
-#define MAX_EXACT_MANTISSA (UINT64_C(1) << 53)
-#define MAX_EXACT_POWER    22 /* 10^22 = 2^22 * 5^22, and 5^22 < 2^53 */
-#define MAX_POWER          27 /* 5^27 < 2^63 */
+#define MAX_POWER 27 /* 5^27 < 2^63 */
 
 __extension__ typedef unsigned __int128 uint128;
-
-static const double tens[MAX_EXACT_POWER + 1] = {
-    1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
-    1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22,
-};
 
 static const uint64_t fives[MAX_POWER + 1] = {
     UINT64_C(1),
@@ -79,13 +69,8 @@ bool decimal_to_double(uint64_t mantissa, int exponent, double *value)
 {
     if (exponent < -MAX_POWER || exponent > MAX_POWER)
         return false;
-    bool is_short = mantissa <= MAX_EXACT_MANTISSA;
     if (mantissa == 0)
         *value = 0;
-    else if (is_short && exponent <= 0 && exponent >= -MAX_EXACT_POWER)
-        *value = (double)mantissa / tens[-exponent];
-    else if (is_short && exponent > 0 && exponent <= MAX_EXACT_POWER)
-        *value = (double)mantissa * tens[exponent];
     else if (exponent < 0)
         *value = divide(mantissa, -exponent);
     else

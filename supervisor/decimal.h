@@ -14,7 +14,7 @@
 
 /* The double next to mantissa * 10^exponent, ties to even, into *value. False where the
  * exponent is out of the range in which this is exact (-27 to 27); *value is
- * untouched then. About 10 ns, less for short numbers. */
+ * untouched then. About 10 ns. */
 bool decimal_to_double(uint64_t mantissa, int exponent, double *value);
 
 #endif

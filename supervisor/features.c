@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * See features.h. Numbers of very many digits, or very large or small ones, go to strtod.
+ * See features.h. A number whose digits fit 53 bits and whose power of ten is
+ * exact in binary needs one correctly rounded operation; most others go to decimal.h,
+ * those of very many digits or far from 1 to strtod.
+ * Source: Clinger 1990, "How to read floating point numbers accurately", PLDI.
  */
 #include "supervisor/features.h"
 
@@ -14,6 +17,14 @@
 #include "supervisor/decimal.h"
 
 #define MAX_EXPONENT 9999
+
+#define MAX_EXACT_MANTISSA (UINT64_C(1) << 53)
+#define MAX_EXACT_POWER    22 /* 10^22 = 2^22 * 5^22, and 5^22 < 2^53 */
+
+static const double powers[MAX_EXACT_POWER + 1] = {
+    1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
+    1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22,
+};
 
 struct cursor {
     const char *at;
@@ -111,8 +122,6 @@ static bool convert_slowly(const char *text, size_t n, double *value)
 static bool fits_mantissa(const struct decimal *d, const char *number)
 {
     long n = (long)d->n_digits;
-    if (n <= DECIMAL_MAX_DIGITS)
-        return true;
     for (; n > DECIMAL_MAX_DIGITS && (*number == '0' || *number == '.' || *number == '-'); number++)
         n -= *number == '0';
     return n <= DECIMAL_MAX_DIGITS;
@@ -121,12 +130,16 @@ static bool fits_mantissa(const struct decimal *d, const char *number)
 static bool take_number(struct cursor *c, double *value)
 {
     struct decimal d;
+    double x;
     skip_blanks(c);
     const char *start = c->at;
     if (!take_decimal(c, &d) || c->at - start > JSONX_MAX_NUMBER)
         return false;
-    double x;
-    if (!fits_mantissa(&d, start) || !decimal_to_double(d.mantissa, d.exponent, &x))
+    bool fits = d.n_digits <= DECIMAL_MAX_DIGITS || fits_mantissa(&d, start);
+    if (fits && d.mantissa <= MAX_EXACT_MANTISSA && abs(d.exponent) <= MAX_EXACT_POWER)
+        x = d.exponent < 0 ? (double)d.mantissa / powers[-d.exponent]
+                           : (double)d.mantissa * powers[d.exponent];
+    else if (!fits || !decimal_to_double(d.mantissa, d.exponent, &x))
         return convert_slowly(start, (size_t)(c->at - start), value);
     *value = d.negative ? -x : x;
     return true;
