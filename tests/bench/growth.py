@@ -351,7 +351,8 @@ def main():
     path = options.keep or options.build / "bench/growth.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(kept, indent=1) + "\n")
-    print(f"\nkept in {path}")
+    shown = path.relative_to(contenders.ROOT) if path.is_relative_to(contenders.ROOT) else path
+    print(f"\nkept in {shown}")
 
 
 if __name__ == "__main__":
