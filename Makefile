@@ -179,17 +179,20 @@ simulate: $(SIMULATE) ## false alarms and time to detect: RUNS=1000 SEED=1, ARGS
 	    python3 tests/simulate/plot.py $(BUILD)/simulate.json $(BUILD)/simulate.svg; fi
 	@echo "  also as $(BUILD)/simulate.md, .json and .svg"
 
-BENCH_TOOLS := $(addprefix $(BUILD)/tests/bench/,bare_evhttp raw_epoll model_server json_cost)
+BENCH_TOOLS := $(addprefix $(BUILD)/tests/bench/,bare_evhttp raw_epoll model_server json_cost slow_worker samples_cost)
 $(BENCH_TOOLS): $(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o $(BUILD)/tests/all.a
 	$(call say,LD,$@)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
-.PHONY: bench bench-deps json-cost instructions
+.PHONY: bench bench-deps growth json-cost instructions
 bench: $(PROGRAMS) $(BENCH_TOOLS) ## canaryd beside what one would use instead; ARGS=--help tells more
 	@tests/bench/bench.py $(BUILD) $(ARGS)
 
 instructions: $(PROGRAMS) $(FOR_VALGRIND) ## instructions per request beside the committed ones; UPDATE=1, ARGS=--rooms
 	@tests/bench/instructions.py $(BUILD) $(if $(UPDATE),--update) $(ARGS)
+
+growth: $(PROGRAMS) $(BENCH_TOOLS) ## how cost grows with features, connections, models, samples; where a loop ends
+	@tests/bench/growth.py $(BUILD) $(ARGS)
 
 fairness: $(PROGRAMS) ## what two workers of one model differ by, and whether such a canary stays
 	@tests/bench/fairness.py $(BUILD) $(ARGS)
