@@ -54,8 +54,9 @@ INTEGRATION_TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/integration/test
 # A program that the unit tests start as a worker; of the rest each takes what it names, and
 # so may take the place of what it does not want.
 EVIL_WORKER       := $(BUILD)/tests/support/evil_worker
-# Preloaded by tests: the n-th allocation fails; canaryd dies at a named point.
+# Preloaded by tests: the n-th allocation fails; the disk is slow; canaryd dies at a named point.
 FAILING_MALLOC    := $(BUILD)/tests/support/failing_malloc.so
+SLOW_DISK         := $(BUILD)/tests/support/slow_disk.so
 TRIPWIRE          := $(BUILD)/tests/support/tripwire.so
 FOR_VALGRIND      := $(BUILD)/tests/support/for_valgrind.so
 TEST_SUPPORT      := $(filter-out $(EVIL_WORKER).o $(TRIPWIRE:.so=.o) %/main.o,\
@@ -93,7 +94,7 @@ $(BUILD)/tests/%: $(BUILD)/tests/%.o $(BUILD)/tests/support.a $(BUILD)/tests/all
 	$(call say,LD,$@)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
 
-$(FAILING_MALLOC) $(FOR_VALGRIND): $(BUILD)/tests/support/%.so: tests/support/preload/%.c
+$(FAILING_MALLOC) $(SLOW_DISK) $(FOR_VALGRIND): $(BUILD)/tests/support/%.so: tests/support/preload/%.c
 	$(call say,LD,$@)
 	@mkdir -p $(@D)
 	$(Q)$(CC) -std=c17 -D_GNU_SOURCE $(OPT) $(WARN) -fPIC -shared -o $@ $<
@@ -133,13 +134,13 @@ test: ## install, build, and run every test
 	@etc/install-deps.sh build test $(if $(filter 1,$(PYTHON)),python)
 	@$(MAKE) --no-print-directory check
 
-check: $(PROGRAMS) $(EVIL_WORKER) $(TRIPWIRE) $(FAILING_MALLOC) $(CHAOS) $(UNIT_TESTS) $(INTEGRATION_TESTS)
+check: $(PROGRAMS) $(EVIL_WORKER) $(TRIPWIRE) $(FAILING_MALLOC) $(SLOW_DISK) $(CHAOS) $(UNIT_TESTS) $(INTEGRATION_TESTS)
 	@CANARYD_BUILD=$(BUILD) tests/run.sh $(UNIT_TESTS) $(INTEGRATION_TESTS)
 
 unit: $(PROGRAMS) $(EVIL_WORKER) $(UNIT_TESTS) ## run the unit tests alone
 	@CANARYD_BUILD=$(BUILD) tests/run.sh $(UNIT_TESTS)
 
-integration: $(PROGRAMS) $(EVIL_WORKER) $(TRIPWIRE) $(FAILING_MALLOC) $(CHAOS) $(INTEGRATION_TESTS) ## run the integration tests alone
+integration: $(PROGRAMS) $(EVIL_WORKER) $(TRIPWIRE) $(FAILING_MALLOC) $(SLOW_DISK) $(CHAOS) $(INTEGRATION_TESTS) ## run the integration tests alone
 	@CANARYD_BUILD=$(BUILD) tests/run.sh $(INTEGRATION_TESTS)
 
 S ?= 60

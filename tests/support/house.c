@@ -46,6 +46,7 @@ static void on_failed(void *arg, enum role role, const struct err *why, bool may
 {
     struct house *h = arg;
     h->n_failed[role]++;
+    h->may_pass = may_pass;
     snprintf(h->code, sizeof h->code, "%s", why->code);
     snprintf(h->text, sizeof h->text, "%s", why->text);
     if (!h->without_rollout)
