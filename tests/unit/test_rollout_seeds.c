@@ -269,6 +269,11 @@ cJSON *judge_health(const struct judge *j)
     return cJSON_CreateObject();
 }
 
+cJSON *judge_basis(const struct judge *j)
+{
+    return judge_health(j);
+}
+
 const cJSON *judge_frozen_report(const struct judge *j)
 {
     (void)j;
