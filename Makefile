@@ -92,10 +92,10 @@ $(BUILD)/tests/%: $(BUILD)/tests/%.o $(BUILD)/tests/support.a $(BUILD)/tests/all
 	$(call say,LD,$@)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
 
-$(FAILING_MALLOC): tests/support/preload/failing_malloc.c
+$(FAILING_MALLOC): tests/support/preload/failing_malloc.c tests/support/preload/heap_page.h
 	$(call say,LD,$@)
 	@mkdir -p $(@D)
-	$(Q)$(CC) -std=c17 -D_GNU_SOURCE $(OPT) $(WARN) -fPIC -shared -o $@ $<
+	$(Q)$(CC) -std=c17 -D_GNU_SOURCE -I. $(OPT) $(WARN) -fPIC -shared -o $@ $<
 
 $(CHAOS): $(call objects,tests/chaos/*.c) $(BUILD)/tests/support.a $(BUILD)/tests/all.a
 	$(call say,LD,$@)
