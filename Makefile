@@ -243,7 +243,7 @@ coverage: ## line coverage of the tests, by gcov
 STATE_DIR := /var/lib/canaryd
 MODEL_DIR := $(PREFIX)/share/canaryd/models
 INSTALLED := $(addprefix bin/,canaryd canary-worker canary-worker-python canaryctl) share/man/man1/canaryctl.1 \
-    share/man/man8/canaryd.8 lib/systemd/system/canaryd.service lib/systemd/system/canaryd.socket \
+    share/man/man8/canaryd.8 $(addprefix lib/systemd/system/,canaryd.service canaryd-bind.service canaryd.socket) \
     lib/sysusers.d/canaryd.conf \
     $(addprefix share/canaryd/,export.py train.py FORMAT.md $(notdir $(wildcard worker/python/*.py)))
 SERVICE_SETTINGS := sed 's|"model_dir": "models"|"model_dir": "$(MODEL_DIR)"|; \
@@ -264,6 +264,8 @@ install: all ## copy programs, man pages, units, models and settings to $(DESTDI
 	$(Q)for unit in canaryd.service canaryd.socket; do \
 	    sed 's|@PREFIX@|$(PREFIX)|' etc/$$unit | \
 	    install -m 644 /dev/stdin $(DESTDIR)$(PREFIX)/lib/systemd/system/$$unit; done
+	$(Q)sed -f etc/own-bind.sed $(DESTDIR)$(PREFIX)/lib/systemd/system/canaryd.service | \
+	    install -m 644 /dev/stdin $(DESTDIR)$(PREFIX)/lib/systemd/system/canaryd-bind.service
 	$(Q)install -m 644 etc/canaryd.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/canaryd.conf
 	$(Q)for model in model_v1.json model_v2.json model_v2.joblib; do \
 	    test -e $(DESTDIR)$(MODEL_DIR)/$$model || \
