@@ -243,7 +243,8 @@ coverage: ## line coverage of the tests, by gcov
 STATE_DIR := /var/lib/canaryd
 MODEL_DIR := $(PREFIX)/share/canaryd/models
 INSTALLED := $(addprefix bin/,canaryd canary-worker canary-worker-python canaryctl) share/man/man1/canaryctl.1 \
-    share/man/man8/canaryd.8 $(addprefix lib/systemd/system/,canaryd.service canaryd-bind.service canaryd.socket) \
+    share/man/man8/canaryd.8 $(addprefix lib/systemd/system/,canaryd.service canaryd-bind.service canaryd.socket \
+    canaryd-admin.socket) \
     lib/sysusers.d/canaryd.conf \
     $(addprefix share/canaryd/,export.py train.py FORMAT.md $(notdir $(wildcard worker/python/*.py)))
 SERVICE_SETTINGS := sed 's|"model_dir": "models"|"model_dir": "$(MODEL_DIR)"|; \
@@ -261,7 +262,7 @@ install: all ## copy programs, man pages, units, models and settings to $(DESTDI
 	    $(DESTDIR)$(PREFIX)/share/canaryd
 	$(Q)install -m 644 docs/man/canaryctl.1 $(DESTDIR)$(PREFIX)/share/man/man1
 	$(Q)install -m 644 docs/man/canaryd.8 $(DESTDIR)$(PREFIX)/share/man/man8
-	$(Q)for unit in canaryd.service canaryd.socket; do \
+	$(Q)for unit in canaryd.service canaryd.socket canaryd-admin.socket; do \
 	    sed 's|@PREFIX@|$(PREFIX)|' etc/$$unit | \
 	    install -m 644 /dev/stdin $(DESTDIR)$(PREFIX)/lib/systemd/system/$$unit; done
 	$(Q)sed -f etc/own-bind.sed $(DESTDIR)$(PREFIX)/lib/systemd/system/canaryd.service | \

@@ -131,13 +131,14 @@ static void must_be_silent(char *command)
 /* The units as they are installed, with the build for a prefix. */
 static char *make_units(void)
 {
-    static const char *const units[] = {"canaryd.service", "canaryd.socket"};
+    static const char *const units[] = {"canaryd.service", "canaryd.socket",
+                                        "canaryd-admin.socket"};
     char *dir = workdir_new();
     char *bin = workdir_path(dir, "bin");
     char build[PATH_MAX];
     assert_non_null(realpath(build_dir(), build));
     assert_int_equal(symlink(build, bin), 0);
-    for (size_t i = 0; i < 2; i++)
+    for (size_t i = 0; i < sizeof units / sizeof units[0]; i++)
         must_be_silent(
             mem_printf("sed 's|@PREFIX@|%s|' etc/%s >%s/%s", dir, units[i], dir, units[i]));
     must_be_silent(mem_printf("sed -f etc/own-bind.sed %s/canaryd.service >%s/canaryd-bind.service",
@@ -169,6 +170,7 @@ static void test_units(void **state)
     char *dir = make_units();
     run_analyze("verify --man=no", dir, "canaryd.service", true);
     run_analyze("verify --man=no", dir, "canaryd-bind.service", true);
+    run_analyze("verify --man=no", dir, "canaryd-admin.socket", true);
     run_analyze("security --offline=yes --threshold=5 --no-pager", dir, "canaryd.service", false);
     run_analyze("security --offline=yes --threshold=10 --no-pager", dir, "canaryd-bind.service",
                 false);

@@ -265,6 +265,27 @@ static void test_the_address_is_the_sockets(void **state)
     server_predict(service);
     answer_is_problem(server_get(service, "/admin/status"), 403, "admin-closed");
     must("journalctl -u canaryd | grep -q 'listen: 127.0.0.1:8000 is not used'");
+    must("rm -r /run/systemd/system/canaryd.socket.d && systemctl daemon-reload");
+    must("systemctl stop canaryd.socket canaryd.service && systemctl start canaryd");
+}
+
+/* A second socket unit is the admin door; without it the main port is again. */
+static void test_the_admin_socket(void **state)
+{
+    (void)state;
+    must("systemctl stop canaryd.socket canaryd.service && "
+         "systemctl start canaryd-admin.socket canaryd");
+    must("test \"$(stat -c %U:%G:%a /run/canaryd-admin.sock)\" = root:canaryd:660");
+    server_hang_up(service);
+    server_predict(service);
+    answer_is_problem(server_get(service, "/admin/status"), 404, "not-found");
+    must("setpriv --reuid=nobody --regid=canaryd --clear-groups "
+         "canaryctl --url unix:/run/canaryd-admin.sock status");
+    must("systemctl stop canaryd-admin.socket canaryd.socket canaryd.service && "
+         "systemctl start canaryd");
+    server_hang_up(service);
+    server_predict(service);
+    answer_is(server_get(service, "/admin/status"), 200);
 }
 
 /* canaryd-bind.service beside the same settings and state: its own port, no socket
@@ -273,7 +294,6 @@ static void test_its_own_bind(void **state)
 {
     char out[OUTPUT_SIZE];
     (void)state;
-    must("rm -r /run/systemd/system/canaryd.socket.d && systemctl daemon-reload");
     must("systemctl start canaryd-bind");
     must("! systemctl is-active canaryd.socket canaryd.service");
     must("systemctl is-active canaryd-bind");
@@ -351,6 +371,7 @@ static int run_inside(void)
         CASE(test_watchdog),
         CASE(test_wrong_settings),
         CASE(test_the_address_is_the_sockets),
+        CASE(test_the_admin_socket),
         CASE(test_its_own_bind),
         CASE(test_stop),
         CASE(test_uninstall),
