@@ -5,7 +5,9 @@
 #include "supervisor/address.h"
 
 #include <arpa/inet.h>
+#include <ctype.h>
 #include <stdio.h>
+#include <string.h>
 
 bool address_text(const union address *a, char *text, size_t size)
 {
@@ -18,4 +20,14 @@ bool address_text(const union address *a, char *text, size_t size)
         snprintf(text, size, "[%s]:%u", host, ntohs(a->v6.sin6_port));
     }
     return a->any.sa_family == AF_INET || a->any.sa_family == AF_INET6;
+}
+
+bool address_is_host(const char *text, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        unsigned char c = (unsigned char)text[i];
+        if (!isalnum(c) && (c == '\0' || strchr(".:-_~%!$&'()*+,;=[]", c) == NULL))
+            return false;
+    }
+    return true;
 }
