@@ -57,6 +57,7 @@ EVIL_WORKER       := $(BUILD)/tests/support/evil_worker
 # Preloaded by tests: the n-th allocation fails; canaryd dies at a named point.
 FAILING_MALLOC    := $(BUILD)/tests/support/failing_malloc.so
 TRIPWIRE          := $(BUILD)/tests/support/tripwire.so
+FOR_VALGRIND      := $(BUILD)/tests/support/for_valgrind.so
 TEST_SUPPORT      := $(filter-out $(EVIL_WORKER).o $(TRIPWIRE:.so=.o) %/main.o,\
                      $(call objects,tests/support/*.c tests/simulate/*.c))
 CHAOS             := $(BUILD)/tests/chaos/chaos
@@ -92,7 +93,8 @@ $(BUILD)/tests/%: $(BUILD)/tests/%.o $(BUILD)/tests/support.a $(BUILD)/tests/all
 	$(call say,LD,$@)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
 
-$(FAILING_MALLOC): tests/support/preload/failing_malloc.c tests/support/preload/heap_page.h
+$(FAILING_MALLOC) $(FOR_VALGRIND): $(BUILD)/tests/support/%.so: tests/support/preload/%.c \
+    tests/support/preload/heap_page.h
 	$(call say,LD,$@)
 	@mkdir -p $(@D)
 	$(Q)$(CC) -std=c17 -D_GNU_SOURCE -I. $(OPT) $(WARN) -fPIC -shared -o $@ $<
@@ -183,9 +185,12 @@ $(BENCH_TOOLS): $(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o $(BUILD)/tests/
 	$(call say,LD,$@)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
-.PHONY: bench bench-deps json-cost
+.PHONY: bench bench-deps json-cost instructions
 bench: $(PROGRAMS) $(BENCH_TOOLS) ## canaryd beside what one would use instead; ARGS=--help tells more
 	@tests/bench/bench.py $(BUILD) $(ARGS)
+
+instructions: $(PROGRAMS) $(FOR_VALGRIND) ## instructions per request beside the committed ones; UPDATE=1, ARGS=--rooms
+	@tests/bench/instructions.py $(BUILD) $(if $(UPDATE),--update) $(ARGS)
 
 fairness: $(PROGRAMS) ## what two workers of one model differ by, and whether such a canary stays
 	@tests/bench/fairness.py $(BUILD) $(ARGS)

@@ -12,6 +12,10 @@
 
 #include "common/log.h"
 
+/* The freed blocks that glibc keeps at hand are of this size at most; malloc takes
+ * them back, calloc does not before glibc 2.41. New pages calloc need not clear. */
+#define MAX_CACHED_BYTES 1024
+
 static void *checked(void *p, size_t n, size_t size)
 {
     if (p == NULL)
@@ -28,7 +32,9 @@ void *mem_array(size_t n, size_t size)
 
 void *mem_alloc(size_t size)
 {
-    return mem_array(1, size);
+    if (size > MAX_CACHED_BYTES)
+        return mem_array(1, size);
+    return memset(mem_malloc(size), 0, size);
 }
 
 void *mem_resize(void *p, size_t n, size_t size)

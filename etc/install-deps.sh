@@ -2,7 +2,7 @@
 # Installs what building (and testing, linting, exporting .joblib models) needs
 # and is not there yet: Debian and Ubuntu, as root or through sudo. Elsewhere it
 # says what to install. Does nothing, quickly, when all is there.
-# usage: etc/install-deps.sh build|test|python|lint|machine|bench ...
+# usage: etc/install-deps.sh build|test|python|lint|machine|bench|callgrind ...
 set -eu
 
 packages_of() {
@@ -15,8 +15,9 @@ packages_of() {
     machine) echo systemd systemd-container ;; # for tests/integration/test_systemd
     bench) echo wrk nginx-light haproxy python3-fastapi python3-uvicorn python3-uvloop \
         python3-httptools ;;
+    callgrind) echo valgrind python3 ;; # for make instructions
     *)
-        echo "install-deps: unknown group '$1'; expected build, test, python, lint, machine or bench" >&2
+        echo "install-deps: unknown group '$1'; expected build, test, python, lint, machine, bench or callgrind" >&2
         exit 64
         ;;
     esac

@@ -63,6 +63,14 @@ static void write_message(const struct health *h, char message[MESSAGE_SIZE])
         snprintf(message, MESSAGE_SIZE, "Canary performance is acceptable.");
 }
 
+static const char *users_text(const struct health *h)
+{
+    return h->n_by_user > 0
+               ? "Users, not requests, were put into arms: differences between users are part of "
+                 "the difference between canary and stable."
+               : "Each request was drawn by itself.";
+}
+
 static const char *baseline_text(const struct health *h)
 {
     if (h->baseline != NULL)
@@ -100,6 +108,8 @@ static void add_standing(cJSON *root, const struct health *h)
     report_add_number(root, "baseline_avg_latency_ms", mean_ms(baseline));
     cJSON_AddNumberToObject(root, "baseline_sample_count", (double)baseline->n);
     cJSON_AddStringToObject(root, "baseline", baseline_text(h));
+    cJSON_AddNumberToObject(root, "by_user_count", (double)h->n_by_user);
+    cJSON_AddStringToObject(root, "users", users_text(h));
     cJSON_AddStringToObject(root, "verdict", verdict_name(r->verdict));
     report_add_text(root, "verdict_test", r->test);
     report_add_text(root, "verdict_clock", r->clock);

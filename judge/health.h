@@ -19,6 +19,7 @@ struct health {
     const char *alarm;          /* a sentence that stands for the rule's own, or NULL */
     const char *baseline;       /* its state in plain words, or NULL for the rule's own */
     uint64_t n_forced;          /* answers to requests that chose their arm by header */
+    uint64_t n_by_user;         /* requests whose user, not the lot, chose the arm */
     uint64_t n_retried;         /* answers at a second or later try */
     struct rule_report report;
 };

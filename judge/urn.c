@@ -20,7 +20,7 @@ void urn_set_share(struct urn *u, double percent, bool baseline)
     u->share = percent / 100;
     u->has_baseline = baseline && percent < URN_MAX_PERCENT;
     u->group = u->places = u->left_canary = u->left_baseline = 0;
-    u->left = u->n_groups = u->n_drawn = 0;
+    u->left = u->n_groups = u->n_drawn = u->n_placed = 0;
     for (uint32_t g = 1; g <= URN_MAX_GROUP && u->group == 0; g++) {
         double places = u->share * g;
         if (places > 0.5 && fabs(places - round(places)) < WHOLE_TOLERANCE) {
@@ -51,6 +51,11 @@ static uint64_t below(struct rng *r, uint64_t n)
     return n <= UINT32_MAX ? rng_below(r, (uint32_t)n) : rng_next(r) % n;
 }
 
+static double users_in_group(const struct urn *u)
+{
+    return u->group > 0 ? u->group : ceil(1 / u->share);
+}
+
 struct urn_draw urn_draw(struct urn *u)
 {
     struct urn_draw draw = {.arm = ARM_STABLE};
@@ -68,5 +73,21 @@ struct urn_draw urn_draw(struct urn *u)
     }
     u->n_drawn++;
     draw.ends_group = --u->left == 0;
+    return draw;
+}
+
+struct urn_draw urn_place(struct urn *u, double position)
+{
+    struct urn_draw draw = {.arm = ARM_STABLE};
+    if (u->share <= 0)
+        return draw;
+    if (position < u->share)
+        draw.arm = ARM_CANARY;
+    else if (u->has_baseline && position >= 1 - u->share)
+        draw.arm = ARM_BASELINE;
+    u->n_placed++;
+    draw.ends_group = u->left == 0 && (double)u->n_placed >= users_in_group(u);
+    if (draw.ends_group)
+        u->n_placed = 0;
     return draw;
 }

@@ -29,6 +29,7 @@ struct urn {
     uint32_t left_baseline; /* likewise */
     uint64_t n_groups;      /* completed or begun, since the share was set */
     uint64_t n_drawn;
+    uint64_t n_placed; /* of this group of users */
 };
 
 struct urn_draw {
@@ -43,5 +44,11 @@ void urn_set_share(struct urn *u, double percent, bool baseline);
 
 /* O(1). */
 struct urn_draw urn_draw(struct urn *u);
+
+/* The arm of a user who stands at position (0 <= position < 1) for good: canary below
+ * the share, baseline as far from the other end, so that a larger share adds users
+ * to both and takes none away. The lot of others is not touched. As many users as
+ * draws make a group; one does not end inside a group of draws. */
+struct urn_draw urn_place(struct urn *u, double position);
 
 #endif

@@ -31,6 +31,17 @@ static size_t n_words(size_t n_bytes)
     return (n_bytes + 7) / 8;
 }
 
+/* The i-th word of n bytes; the last one is filled up with zeros. */
+static uint64_t word_at(const void *bytes, size_t n, size_t i)
+{
+    uint64_t word = 0;
+    if (n - 8 * i >= 8)
+        memcpy(&word, (const char *)bytes + 8 * i, 8);
+    else
+        memcpy(&word, (const char *)bytes + 8 * i, n - 8 * i);
+    return word;
+}
+
 /* Of the two of a kind, the one that is to be written next. */
 static struct board_memo *older_memo(struct board_memo memos[BOARD_MEMOS])
 {
@@ -54,9 +65,7 @@ void board_memo_write(struct board *board, enum board_memo_kind kind, uint64_t t
     PUT(memo->sequence, 0);
     atomic_thread_fence(memory_order_release);
     for (size_t i = 0; i < n_words(n); i++) {
-        uint64_t word = 0;
-        size_t left = n - 8 * i;
-        memcpy(&word, (const char *)bytes + 8 * i, left < 8 ? left : 8);
+        uint64_t word = word_at(bytes, n, i);
         PUT(memo->word[i], word);
         sum = mix(sum, word);
     }

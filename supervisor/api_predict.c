@@ -18,9 +18,12 @@
 #include "supervisor/features.h"
 #include "supervisor/gateway.h"
 #include "supervisor/router.h"
+#include "supervisor/settings.h"
 
 struct api_predict {
+    struct gateway *gateway;
     struct router *router;
+    char user_header[GATEWAY_MAX_FIELD + 1];
     double features[WIRE_MAX_FEATURES]; /* of the request being read */
 };
 
@@ -75,17 +78,20 @@ static int read_body(struct api_predict *a, const struct exchange *x, size_t exp
     return rc;
 }
 
-static int read_routing(const struct exchange *x, enum routing *routing, struct err *e)
+/* An arm by name counts for more than a user's. */
+static int read_wish(const struct api_predict *a, const struct exchange *x, struct wish *wish,
+                     struct err *e)
 {
-    const char *wish = exchange_header(x, "X-Canary");
-    if (wish == NULL)
-        *routing = ROUTING_BY_LOT;
-    else if (strcasecmp(wish, "always") == 0)
-        *routing = ROUTING_TO_CANARY;
-    else if (strcasecmp(wish, "never") == 0)
-        *routing = ROUTING_TO_STABLE;
-    else
-        return err_set(e, "bad-header", "X-Canary: expected always or never, got \"%.64s\"", wish);
+    const char *arm = exchange_header(x, "X-Canary");
+    const char *user = a->user_header[0] != '\0' ? exchange_header(x, a->user_header) : NULL;
+    if (arm != NULL && strcasecmp(arm, "always") == 0)
+        wish->routing = ROUTING_TO_CANARY;
+    else if (arm != NULL && strcasecmp(arm, "never") == 0)
+        wish->routing = ROUTING_TO_STABLE;
+    else if (arm != NULL)
+        return err_set(e, "bad-header", "X-Canary: expected always or never, got \"%.64s\"", arm);
+    else if (user != NULL && user[0] != '\0')
+        *wish = (struct wish){.routing = ROUTING_BY_USER, .user = router_user(user, strlen(user))};
     return 0;
 }
 
@@ -132,10 +138,10 @@ static void handle_predict(void *arg, struct exchange *x)
 {
     struct api_predict *a = arg;
     struct err e = {0};
-    enum routing routing = ROUTING_BY_LOT;
+    struct wish wish = {.routing = ROUTING_BY_LOT};
     size_t n = router_n_features(a->router);
-    if (read_routing(x, &routing, &e) < 0 || read_body(a, x, n, &e) < 0 ||
-        router_predict(a->router, a->features, n, routing, on_predicted, x, &e) < 0)
+    if (read_wish(a, x, &wish, &e) < 0 || read_body(a, x, n, &e) < 0 ||
+        router_predict(a->router, a->features, n, &wish, on_predicted, x, &e) < 0)
         exchange_reply_problem(x, &e);
 }
 
@@ -143,10 +149,19 @@ static const struct route routes[] = {
     {"POST", "/predict", false, handle_predict},
 };
 
-struct api_predict *api_predict_new(struct gateway *g, struct router *router)
+void api_predict_set_settings(struct api_predict *a, const struct settings *settings)
+{
+    snprintf(a->user_header, sizeof a->user_header, "%s", settings->user_header);
+    gateway_keep_field(a->gateway, a->user_header);
+}
+
+struct api_predict *api_predict_new(struct gateway *g, struct router *router,
+                                    const struct settings *settings)
 {
     struct api_predict *a = mem_alloc(sizeof *a);
+    a->gateway = g;
     a->router = router;
+    api_predict_set_settings(a, settings);
     gateway_add_routes(g, routes, sizeof routes / sizeof routes[0], a);
     gateway_set_express(g, &routes[0], a);
     return a;

@@ -8,8 +8,11 @@
 struct api_predict;
 struct gateway;
 struct router;
+struct settings;
 
-struct api_predict *api_predict_new(struct gateway *g, struct router *router);
+struct api_predict *api_predict_new(struct gateway *g, struct router *router,
+                                    const struct settings *settings);
+void api_predict_set_settings(struct api_predict *a, const struct settings *settings);
 void api_predict_free(struct api_predict **a);
 
 #endif

@@ -126,6 +126,7 @@ static cJSON *requests_to_json(const struct router_counts *c)
     cJSON_AddNumberToObject(object, "answered_by_canary", (double)c->n_answered[ARM_CANARY]);
     cJSON_AddNumberToObject(object, "failed", (double)c->n_failed);
     cJSON_AddNumberToObject(object, "forced", (double)c->n_forced);
+    cJSON_AddNumberToObject(object, "by_user", (double)c->n_by_user);
     cJSON_AddNumberToObject(object, "stalled", (double)c->n_stalled);
     cJSON_AddNumberToObject(object, "retried", (double)c->n_retried);
     cJSON_AddNumberToObject(object, "fallbacks", (double)c->n_fallbacks);

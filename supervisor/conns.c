@@ -5,8 +5,9 @@
  * and one timer for the earliest head serves all.
  *
  * A connection is known from its bufferevent (evhttp_set_bevcb) to its close
- * callback. Between them evhttp tells nothing before a request is whole, so the
- * bytes are seen where they arrive: in the input buffer. That the bufferevent's
+ * callback. Between requests conns_express.c reads it. What is evhttp's is seen
+ * where it arrives, in the input buffer: evhttp tells nothing before a request is
+ * whole. That the bufferevent's
  * callback argument is the connection is libevent's own doing, asserted below.
  */
 #include "supervisor/conns.h"
@@ -94,11 +95,11 @@ static void on_closed(struct evhttp_connection *http, void *arg)
     TAILQ_REMOVE(&s->phases[c->phase], c, next);
     s->by_fd[c->fd] = NULL;
     s->n--;
+    conn_forget(c);
     free(c);
 }
 
-/* Never of one that a handler has: that one's request is not evhttp's to free. */
-static void end(struct conn *c)
+void conn_end(struct conn *c)
 {
     assert(c->phase != PHASE_HANDLER);
     evhttp_connection_free(c->http);
@@ -131,9 +132,10 @@ static void dismiss(struct conn *c, const struct err *e, int64_t now_ns)
     struct conns *s = c->conns;
     say(c, e);
     shutdown(c->fd, SHUT_WR);
+    conn_stop_waiting(c);
     bufferevent_disable(c->bev, EV_READ | EV_WRITE);
     if (s->n_lingering == MAX_LINGERING)
-        end(TAILQ_FIRST(&s->phases[PHASE_LINGER]));
+        conn_end(TAILQ_FIRST(&s->phases[PHASE_LINGER]));
     s->n_lingering++;
     conn_enter(c, PHASE_LINGER, now_ns);
 }
@@ -144,7 +146,7 @@ static void expire(struct conn *c, int64_t now_ns)
     bool is_head = c->phase == PHASE_HEAD;
     bool is_request = is_head || c->phase == PHASE_BODY;
     if (!is_request || evbuffer_get_length(bufferevent_get_output(c->bev)) > 0) {
-        end(c);
+        conn_end(c);
         return;
     }
     const char *fault = is_head ? raw_message_fault(&c->message) : NULL;
@@ -202,7 +204,8 @@ static void hurry(struct conn *c, int64_t now_ns)
     arm(c->conns, now_ns);
 }
 
-void conn_begin_head(struct conn *c, struct evbuffer *input, size_t from, int64_t now_ns)
+/* A request begins that is evhttp's: its bytes are in input from an offset on. */
+static void begin_head(struct conn *c, struct evbuffer *input, size_t from, int64_t now_ns)
 {
     raw_message_begin(&c->message);
     take_input(c, input, from);
@@ -218,8 +221,7 @@ static void on_input(struct evbuffer *input, const struct evbuffer_cb_info *info
         return;
     size_t from = evbuffer_get_length(input) - info->n_added;
     if (c->phase == PHASE_NEW || c->phase == PHASE_IDLE) {
-        if (!conn_take_plain(c, input))
-            conn_begin_head(c, input, from, clock_coarse_ns());
+        begin_head(c, input, from, clock_coarse_ns());
     } else if (c->phase == PHASE_HEAD || c->phase == PHASE_BODY) {
         take_input(c, input, from);
         if (c->phase == PHASE_HEAD && raw_message_has_head(&c->message))
@@ -242,7 +244,7 @@ static bool make_room(struct conns *s, int64_t now_ns)
     for (size_t i = 0; i < sizeof order / sizeof order[0]; i++) {
         struct conn *c = TAILQ_FIRST(&s->phases[order[i].phase]);
         if (c != NULL && now_ns - c->since_ns >= order[i].at_least_ms * NS_PER_MS) {
-            end(c);
+            conn_end(c);
             return true;
         }
     }
@@ -287,6 +289,7 @@ static void welcome(struct conn *c, int64_t now_ns)
     s->n++;
     c->since_ns = now_ns;
     TAILQ_INSERT_TAIL(&s->phases[PHASE_NEW], c, next);
+    conn_wait(c, s->base);
     if (is_full)
         refuse(c, now_ns);
     else
@@ -325,7 +328,9 @@ struct conns *conns_new(struct event_base *base, struct evhttp *http,
                         const struct conns_limits *limits)
 {
     struct conns *s = mem_alloc(sizeof *s);
+    s->base = base;
     s->limits = *limits;
+    s->kept_field = "";
     rng_seed_from_system(&s->rng);
     for (int i = 0; i < N_PHASES; i++)
         TAILQ_INIT(&s->phases[i]);
@@ -368,6 +373,11 @@ void conns_set_express(struct conns *s, conns_express *express, void *arg)
     s->express_arg = arg;
 }
 
+void conns_set_kept_field(struct conns *s, const char *name)
+{
+    s->kept_field = name;
+}
+
 size_t conns_n(const struct conns *s)
 {
     return s->n;
@@ -397,10 +407,12 @@ static void on_sent(struct evhttp_request *request, void *arg)
     (void)request;
     if (c->hang_up)
         shutdown(c->fd, SHUT_RDWR);
-    if (evbuffer_get_length(input) > 0)
-        conn_begin_head(c, input, 0, clock_coarse_ns());
-    else
+    if (evbuffer_get_length(input) > 0) {
+        begin_head(c, input, 0, clock_coarse_ns());
+    } else {
         conn_enter(c, PHASE_IDLE, clock_coarse_ns());
+        conn_wait_again(c);
+    }
 }
 
 void conn_answer(struct conn *c, struct evhttp_request *request, bool hang_up)

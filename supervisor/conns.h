@@ -64,6 +64,10 @@ int conn_fd(const struct conn *c);
 typedef bool conns_express(void *arg, struct conn *c, const struct plain_request *r);
 void conns_set_express(struct conns *c, conns_express *express, void *arg);
 
+/* A field of that name makes a request not unusual; see plain_request_read. Borrowed;
+ * "": none. */
+void conns_set_kept_field(struct conns *c, const char *name);
+
 /* The whole answer, head and body, in n bytes. hang_up: the connection ends with it. */
 void conn_express_answer(struct conn *c, const char *bytes, size_t n, bool hang_up);
 

@@ -2,15 +2,16 @@
  *
  * The express lane; see conns.h. evhttp costs more than everything else that is
  * done for an ordinary request: it switches reading off and on around each one
- * (two system calls), formats its answer piece by piece and writes it on
- * another turn of the loop. So a plain request is taken out of the input
- * before evhttp sees that there was one, and answered by one send(2).
+ * (two system calls), asks how much there is to read before it reads (a third),
+ * formats its answer piece by piece and writes it on another turn of the loop. So
+ * whoever waits for a request reads it here, by one recv(2) into a buffer that all
+ * connections share, and a plain request is answered by one send(2).
  *
- * evhttp meanwhile waits for the first line of a request, whatever happens here.
- * It must hear of nothing while ours is under way: neither of bytes behind it,
- * which are the next request's, nor of the client's end, after which it would
- * close the connection before our answer. So its callbacks are taken off the
- * bufferevent until we have answered; then it reads what it missed.
+ * A connection is ours while it waits for a request and while a plain one is under
+ * way: evhttp, which waits for the first line of a request, hears of nothing. What
+ * is not plain is put into the bufferevent's input, and the connection is evhttp's
+ * until it has answered. What arrives behind a request that is under way stays in
+ * the kernel, the client's end included.
  */
 #include "supervisor/conns.h"
 
@@ -23,106 +24,119 @@
 #include "supervisor/conns_private.h"
 #include "supervisor/plain_request.h"
 
-#define MAX_PLAIN_BYTES 16384 /* of a request: what one read brings */
-#define MAX_BEHIND      65536 /* bytes behind a request before no more is read */
+/* A longer request is never plain; one that comes in pieces is not either. */
+#define READ_BYTES 65536
 
-/* --- While a request is under way: evhttp's callbacks are these ---------------*/
+static char arrived[READ_BYTES];
 
-static void on_more_input(struct bufferevent *bev, void *arg);
+static bool is_waiting(const struct conn *c)
+{
+    return c->phase == PHASE_NEW || c->phase == PHASE_IDLE;
+}
+
+/* --- Whose the connection is --------------------------------------------------*/
+
 static void on_written(struct bufferevent *bev, void *arg);
 
-/* libevent has stopped reading, for a timeout (evhttp's idle timer: who waits for us
- * is not idle) or because the client has ended its part. evhttp learns that when it
- * reads again; of an answer that can't be written it is told at once. */
-static void on_event(struct bufferevent *bev, short what, void *arg)
+/* Of an answer that can't be written: nothing is read by this bufferevent now. */
+static void on_write_error(struct bufferevent *bev, short what, void *arg)
 {
-    struct conn *c = arg;
-    if (c->phase == PHASE_ANSWER && (what & BEV_EVENT_WRITING) != 0)
-        c->express.on_event(bev, what, c->http); /* c is gone now */
-    else
-        c->express.is_paused = true;
+    (void)bev, (void)what;
+    conn_end(arg);
 }
 
-static void take_over(struct conn *c)
+static void claim(struct conn *c)
 {
     void *http;
+    bufferevent_disable(c->bev, EV_READ);
     bufferevent_getcb(c->bev, &c->express.on_read, &c->express.on_write, &c->express.on_event,
                       &http);
-    bufferevent_setcb(c->bev, on_more_input, on_written, on_event, c);
+    bufferevent_setcb(c->bev, NULL, on_written, on_write_error, c);
+    event_add(c->express.on_readable, NULL);
+    c->express.is_ours = true;
 }
 
-static bool has_taken_over(const struct conn *c)
+/* The bytes in the bufferevent's input are a request, or its beginning. */
+static void give_to_evhttp(struct conn *c)
 {
-    return c->express.on_event != NULL;
-}
-
-static void hand_back(struct conn *c)
-{
+    event_del(c->express.on_readable);
     bufferevent_setcb(c->bev, c->express.on_read, c->express.on_write, c->express.on_event,
                       c->http);
-    c->express.on_event = NULL;
-    if (c->express.is_paused)
-        bufferevent_enable(c->bev, EV_READ);
-    c->express.is_paused = false;
+    c->express.is_ours = false;
+    bufferevent_enable(c->bev, EV_READ);
+    bufferevent_trigger(c->bev, EV_READ, 0);
 }
 
 /* --- Taking requests ----------------------------------------------------------*/
 
-static bool take_one(struct conn *c, struct evbuffer *input)
+/* The bytes of the plain request that stands at the front and is under way now;
+ * 0: there is none. */
+static size_t take_one(struct conn *c, const char *bytes, size_t n)
 {
     struct plain_request r;
-    size_t n = evbuffer_get_length(input);
-    if (c->conns->express == NULL || n == 0 || n > MAX_PLAIN_BYTES)
-        return false;
-    const char *bytes = (const char *)evbuffer_pullup(input, -1);
-    if (!plain_request_read(bytes, n, &r))
-        return false;
-    size_t size = r.size;
-    if (!c->conns->express(c->conns->express_arg, c, &r))
-        return false;
-    evbuffer_drain(input, size);
-    return true;
+    struct conns *s = c->conns;
+    if (s->express == NULL || !plain_request_read(bytes, n, s->kept_field, &r) ||
+        !s->express(s->express_arg, c, &r))
+        return 0;
+    return r.size;
 }
 
-bool conn_take_plain(struct conn *c, struct evbuffer *input)
+static void take(struct conn *c, const char *bytes, size_t n)
 {
-    bool any = false;
-    c->express.is_taking = true;
-    while (c->phase == PHASE_NEW || c->phase == PHASE_IDLE) {
-        if (!take_one(c, input))
-            break;
-        any = true;
-    }
-    c->express.is_taking = false;
-    if (c->phase == PHASE_HANDLER || c->phase == PHASE_ANSWER) {
-        if (!has_taken_over(c))
-            take_over(c);
-    } else if (any && evbuffer_get_length(input) > 0) {
-        conn_begin_head(c, input, 0, clock_coarse_ns());
-    }
-    return any;
+    size_t at = 0, size;
+    while (is_waiting(c) && (size = take_one(c, bytes + at, n - at)) > 0)
+        at += size;
+    if (at == n)
+        return;
+    bool is_unusual = is_waiting(c);
+    evbuffer_prepend(bufferevent_get_input(c->bev), bytes + at, n - at);
+    if (is_unusual)
+        give_to_evhttp(c);
 }
 
-/* Behind a request that is under way bytes wait; behind an answer they are next. */
-static void on_more_input(struct bufferevent *bev, void *arg)
+/* Also called, by conn_look_again, for bytes that were read before. */
+static void on_readable(evutil_socket_t fd, short what, void *arg)
 {
     struct conn *c = arg;
-    struct evbuffer *input = bufferevent_get_input(bev);
-    if (c->phase != PHASE_IDLE) {
-        if (evbuffer_get_length(input) > MAX_BEHIND) {
-            bufferevent_disable(bev, EV_READ);
-            c->express.is_paused = true;
-        }
+    struct evbuffer *input = bufferevent_get_input(c->bev);
+    (void)what;
+    if (!is_waiting(c)) {
+        if (c->express.is_ours)
+            event_del(c->express.on_readable); /* finish adds it again */
         return;
     }
-    bool any = conn_take_plain(c, input);
-    if (c->phase == PHASE_HANDLER || c->phase == PHASE_ANSWER)
-        return;
-    if (!any && evbuffer_get_length(input) > 0)
-        conn_begin_head(c, input, 0, clock_coarse_ns());
-    hand_back(c);
-    if (evbuffer_get_length(input) > 0)
-        bufferevent_trigger(bev, EV_READ, 0);
+    if (!c->express.is_ours)
+        claim(c);
+    int kept = evbuffer_remove(input, arrived, sizeof arrived);
+    size_t n = kept > 0 ? (size_t)kept : 0;
+    ssize_t got = recv(fd, arrived + n, sizeof arrived - n, MSG_DONTWAIT);
+    if (got > 0)
+        n += (size_t)got;
+    if (n > 0 && !c->hang_up) /* behind the last answer nothing is a request */
+        take(c, arrived, n);
+    else if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR))
+        conn_end(c);
+}
+
+void conn_wait(struct conn *c, struct event_base *base)
+{
+    c->express.on_readable = event_new(base, c->fd, EV_READ | EV_PERSIST, on_readable, c);
+    claim(c);
+}
+
+void conn_wait_again(struct conn *c)
+{
+    event_active(c->express.on_readable, EV_READ, 0);
+}
+
+void conn_stop_waiting(struct conn *c)
+{
+    event_del(c->express.on_readable);
+}
+
+void conn_forget(struct conn *c)
+{
+    event_free(c->express.on_readable);
 }
 
 /* --- Answering ----------------------------------------------------------------*/
@@ -135,12 +149,10 @@ static void finish(struct conn *c)
     conn_enter(c, PHASE_IDLE, clock_coarse_ns());
     if (c->hang_up)
         shutdown(c->fd, SHUT_RDWR);
-    if (c->express.is_taking || !has_taken_over(c))
-        return;
+    if (!event_pending(c->express.on_readable, EV_READ, NULL))
+        event_add(c->express.on_readable, NULL);
     if (evbuffer_get_length(input) > 0)
-        bufferevent_trigger(c->bev, EV_READ, BEV_TRIG_IGNORE_WATERMARKS | BEV_TRIG_DEFER_CALLBACKS);
-    else
-        hand_back(c);
+        conn_wait_again(c);
 }
 
 static void on_written(struct bufferevent *bev, void *arg)
@@ -163,5 +175,6 @@ void conn_express_answer(struct conn *c, const char *bytes, size_t n, bool hang_
         return;
     }
     conn_enter(c, PHASE_ANSWER, clock_coarse_ns());
+    bufferevent_enable(c->bev, EV_WRITE);
     bufferevent_write(c->bev, bytes + sent, n - (size_t)sent);
 }

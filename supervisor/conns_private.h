@@ -40,10 +40,10 @@ struct conn {
     bool hang_up;
     void (*on_gone)(void *arg);
     void *on_gone_arg;
-    struct {            /* of the express lane, while a plain request is under way */
-        bool is_taking; /* what has arrived is being looked at */
-        bool is_paused; /* nothing more is read until it is answered */
-        bufferevent_data_cb on_read, on_write; /* evhttp's */
+    struct {          /* of the express lane */
+        bool is_ours; /* it reads, not evhttp */
+        struct event *on_readable;
+        bufferevent_data_cb on_read, on_write; /* evhttp's, while it is ours */
         bufferevent_event_cb on_event;
     } express;
 };
@@ -51,6 +51,7 @@ struct conn {
 TAILQ_HEAD(conn_list, conn);
 
 struct conns {
+    struct event_base *base;
     struct conns_limits limits;
     struct conn_list phases[N_PHASES];
     struct conn_list accepted; /* since the last turn of the loop */
@@ -62,6 +63,7 @@ struct conns {
     struct rng rng; /* for request ids */
     conns_express *express;
     void *express_arg;
+    const char *kept_field;
     size_t n, n_lingering;
     uint64_t n_refused;
 };
@@ -69,11 +71,14 @@ struct conns {
 /* The connection's next phase, with that phase's deadline from now_ns on. */
 void conn_enter(struct conn *c, enum phase phase, int64_t now_ns);
 
-/* A request begins that is evhttp's: its bytes are in input from an offset on. */
-void conn_begin_head(struct conn *c, struct evbuffer *input, size_t from, int64_t now_ns);
+/* Closes it. Never one that a handler has: that one's request is not evhttp's to free. */
+void conn_end(struct conn *c);
 
-/* Takes the plain requests at the front of the input, one after the other, until
- * one is under way or something else stands there. Whether any was taken. */
-bool conn_take_plain(struct conn *c, struct evbuffer *input);
+/* conns_express.c reads what comes next: from now on; after evhttp's answer, once
+ * evhttp has set about reading on; and no more. */
+void conn_wait(struct conn *c, struct event_base *base);
+void conn_wait_again(struct conn *c);
+void conn_stop_waiting(struct conn *c);
+void conn_forget(struct conn *c); /* the connection goes */
 
 #endif

@@ -7,6 +7,7 @@
 #include "supervisor/features.h"
 
 #include <math.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,9 +29,15 @@ struct cursor {
     const char *end;
 };
 
+/* Most bytes are above all blanks: one comparison for these. */
+static bool is_blank(char c)
+{
+    return c <= ' ' && (c == ' ' || c == '\n' || c == '\r' || c == '\t');
+}
+
 static void skip_blanks(struct cursor *c)
 {
-    while (c->at < c->end && (*c->at == ' ' || *c->at == '\n' || *c->at == '\r' || *c->at == '\t'))
+    while (c->at < c->end && is_blank(*c->at))
         c->at++;
 }
 
@@ -52,20 +59,18 @@ static bool is_digit(const struct cursor *c)
 struct decimal {
     bool negative;
     uint64_t mantissa;
-    int n_digits; /* of the mantissa, leading zeros not counted */
-    int exponent; /* of ten */
+    ptrdiff_t n_digits; /* of the mantissa, leading zeros too */
+    int exponent;       /* of ten */
 };
 
 /* One digit or more. */
-static bool take_digits(struct cursor *c, struct decimal *d)
+static inline bool take_digits(struct cursor *c, struct decimal *d)
 {
-    if (!is_digit(c))
-        return false;
-    for (; is_digit(c); c->at++) {
+    const char *start = c->at;
+    for (; is_digit(c); c->at++)
         d->mantissa = d->mantissa * 10 + (uint64_t)(*c->at - '0');
-        d->n_digits += d->n_digits > 0 || *c->at != '0';
-    }
-    return true;
+    d->n_digits += c->at - start;
+    return c->at > start;
 }
 
 static bool take_exponent(struct cursor *c, struct decimal *d)

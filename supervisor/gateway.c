@@ -221,6 +221,12 @@ void gateway_set_express(struct gateway *g, const struct route *route, void *arg
     g->express_arg = arg;
 }
 
+void gateway_keep_field(struct gateway *g, const char *name)
+{
+    assert(strlen(name) < sizeof g->kept_field);
+    snprintf(g->kept_field, sizeof g->kept_field, "%s", name);
+}
+
 static struct conns_limits limits_of(const struct gateway *g, enum door door)
 {
     struct conns_limits limits = g->options.limits;
@@ -240,6 +246,7 @@ int gateway_accept(struct gateway *g, int fd, enum door door, struct err *e)
     *d = (struct doorway){.gateway = g, .door = door};
     d->port = port_new(g->base, &options);
     conns_set_express(port_conns(d->port), on_express, d);
+    conns_set_kept_field(port_conns(d->port), g->kept_field);
     return port_accept(d->port, fd, e);
 }
 

@@ -57,6 +57,12 @@ void gateway_add_routes(struct gateway *g, const struct route *routes, size_t n,
  * one of those that were added, with the same arg. */
 void gateway_set_express(struct gateway *g, const struct route *route, void *arg);
 
+/* exchange_header finds the field of this name on plain requests too, and it alone:
+ * at most GATEWAY_MAX_FIELD characters, and none that HTTP gives a meaning; "": none.
+ * From now on. */
+#define GATEWAY_MAX_FIELD 63
+void gateway_keep_field(struct gateway *g, const char *name);
+
 /* Begins to accept from a listening socket, which becomes the gateway's. At most
  * two; what comes through DOOR_ADMIN and DOOR_SOCKET has a small number of
  * connections for itself. */

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include <event2/buffer.h>
 #include <event2/http.h>
@@ -102,14 +103,16 @@ struct exchange *exchange_new(const struct doorway *d, struct evhttp_request *re
 struct exchange *exchange_new_express(const struct doorway *d, struct conn *c,
                                       const struct plain_request *r)
 {
-    struct exchange *x = mem_alloc(sizeof *x + r->body_size + 1);
+    struct exchange *x = mem_alloc(sizeof *x + r->body_size + r->kept_size + 2);
     x->gateway = d->gateway;
     x->doorway = d;
     x->conn = c;
     x->is_express = true;
     x->path = d->gateway->express->path;
-    x->body = memcpy(x->express_body, r->body, r->body_size);
+    x->body = memcpy(x->express_texts, r->body, r->body_size);
     x->body_size = r->body_size;
+    if (r->kept != NULL)
+        x->kept = memcpy(x->express_texts + r->body_size + 1, r->kept, r->kept_size);
     choose_id(x, r->id, r->id_size);
     exchange_begin(x);
     return x;
@@ -131,6 +134,8 @@ const char *exchange_body(const struct exchange *x, size_t *n)
 
 const char *exchange_header(const struct exchange *x, const char *name)
 {
+    if (x->is_express)
+        return strcasecmp(name, x->gateway->kept_field) == 0 ? x->kept : NULL;
     if (x->request == NULL)
         return NULL;
     return evhttp_find_header(evhttp_request_get_input_headers(x->request), name);

@@ -18,6 +18,7 @@ struct port;
 
 #define GATEWAY_MAX_TABLES   8
 #define GATEWAY_MAX_DOORWAYS 2
+#define GATEWAY_FIELD_SIZE   (GATEWAY_MAX_FIELD + 1)
 #define EXCHANGE_ID_SIZE     72  /* of a request id: 64 characters at most */
 #define EXPRESS_HEAD_SIZE    512 /* fits what handlers of express routes set */
 
@@ -42,6 +43,7 @@ struct gateway {
     size_t n_tables;
     const struct route *express; /* or NULL */
     void *express_arg;
+    char kept_field[GATEWAY_FIELD_SIZE]; /* or "" */
     struct rng rng;
     size_t n_pending;
     int64_t last_request_ns;
@@ -71,7 +73,8 @@ struct exchange {
     struct admin_part admin;
     size_t head_size; /* on the express lane: fields of the answer */
     char head[EXPRESS_HEAD_SIZE];
-    char express_body[]; /* with a NUL behind it */
+    const char *kept;     /* on the express lane: the value of the kept field, or NULL */
+    char express_texts[]; /* the body and that value, each with a NUL behind it */
 };
 
 /* The exchange of a request that came through d. */

@@ -168,6 +168,7 @@ static cJSON *report(const struct judge *j, struct health *h)
                       "verdict on latencies.";
     if (j->active) {
         h->n_forced = now.n_forced - j->before.n_forced;
+        h->n_by_user = now.n_by_user - j->before.n_by_user;
         h->n_retried = now.n_retried - j->before.n_retried;
     }
     return health_to_json(h);

@@ -22,6 +22,7 @@ struct settings;
 struct judge_surroundings {
     bool lacks_baseline; /* there should be one, and it takes no calls now */
     uint64_t n_forced;   /* requests so far that named their arm */
+    uint64_t n_by_user;  /* ... that went to their user's arm while there was a share */
     uint64_t n_retried;  /* tries so far that were not the first */
 };
 

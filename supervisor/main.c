@@ -14,7 +14,6 @@
 
 #include <event2/event.h>
 
-#include "common/clock.h"
 #include "common/fdio.h"
 #include "common/log.h"
 #include "common/mem.h"
@@ -27,6 +26,7 @@
 #include "supervisor/chores.h"
 #include "supervisor/cli.h"
 #include "supervisor/doors.h"
+#include "supervisor/drain.h"
 #include "supervisor/fleet.h"
 #include "supervisor/gateway.h"
 #include "supervisor/hello.h"
@@ -48,10 +48,6 @@
 #include "supervisor/turn.h"
 
 #define EX_ALREADY_RUNNING EX_TEMPFAIL
-#define QUIET_MS           100   /* without a request before a drained server goes */
-#define DRAIN_LOOK_US      20000 /* between looks whether it is drained */
-#define STOP_MS            3000  /* for workers that were asked to go */
-#define SLACK_MS           5000  /* that systemd waits beyond our own deadlines */
 
 enum { SIGNAL_HUP, SIGNAL_TERM, SIGNAL_INT, SIGNAL_QUIT, N_SIGNALS };
 
@@ -63,7 +59,6 @@ struct canaryd {
     struct event_base *base;
     struct turn *turn;
     struct event *signals[N_SIGNALS];
-    struct event *on_drain_look;
     struct chores *chores;
     struct journal *journal;
     struct board *board;
@@ -83,10 +78,7 @@ struct canaryd {
     struct api_predict *api_predict;
     struct api_admin *api_admin;
     struct api_status *api_status;
-    bool draining;
-    bool fleet_stopped;
-    int64_t drain_began_ns;
-    int64_t fleet_stopped_ns;
+    struct drain *drain;
     int exit_status;
 };
 
@@ -124,6 +116,7 @@ static void on_look_around(void *arg, struct judge_surroundings *s)
     s->lacks_baseline = fleet_model(d->fleet, ROLE_BASELINE) != NULL &&
                         fleet_ready(d->fleet, ROLE_BASELINE) == NULL;
     s->n_forced = counts->n_forced;
+    s->n_by_user = counts->n_by_user;
     s->n_retried = counts->n_retried;
 }
 
@@ -145,13 +138,10 @@ static void on_gave_up(void *arg, enum role role, const char *why)
     rollout_on_gave_up(d->rollout, (int)role, why);
 }
 
-static void look_whether_drained(struct canaryd *d);
-
 static void on_buried(void *arg)
 {
-    struct canaryd *d = arg;
-    if (d->draining)
-        look_whether_drained(d);
+    const struct canaryd *d = arg;
+    drain_look(d->drain);
 }
 
 static void tell_status(const struct canaryd *d)
@@ -182,16 +172,14 @@ static void on_serving(void *arg)
     hello_print(fleet_model(d->fleet, ROLE_STABLE), d->doors.address, admin, d->places->canaryctl);
 }
 
-static void start_draining(struct canaryd *d);
-
 static void on_hopeless(void *arg, const struct err *why)
 {
     struct canaryd *d = arg;
-    if (d->draining)
+    if (drain_has_begun(d->drain))
         return;
     log_error("stable_model: %s", why->text);
     d->exit_status = EX_CONFIG;
-    start_draining(d);
+    drain_begin(d->drain, d->settings->drain_timeout_ms);
 }
 
 static void on_rollout_changed(void *arg)
@@ -212,6 +200,7 @@ static void adopt_settings(struct canaryd *d, struct settings *wanted)
     fleet_set_settings(d->fleet, wanted);
     router_set_settings(d->router, wanted);
     judge_set_settings(d->judge, wanted);
+    api_predict_set_settings(d->api_predict, wanted);
     api_status_set_settings(d->api_status, wanted);
     gateway_set_limits(d->gateway, &limits);
     rollout_set_settings(d->rollout, wanted);
@@ -223,7 +212,7 @@ static void on_hup(evutil_socket_t fd, short what, void *arg)
     struct canaryd *d = arg;
     struct err e = {0};
     (void)fd, (void)what;
-    if (d->draining)
+    if (drain_has_begun(d->drain))
         return;
     notify_reloading(d->notify);
     struct settings *wanted =
@@ -253,12 +242,12 @@ static void on_quit_now(evutil_socket_t fd, short what, void *arg)
 static void on_term(evutil_socket_t fd, short what, void *arg)
 {
     struct canaryd *d = arg;
-    if (d->draining) {
+    if (drain_has_begun(d->drain)) {
         on_quit_now(fd, what, arg);
         return;
     }
     log_info("stopping: %zu requests in flight", gateway_n_pending(d->gateway));
-    start_draining(d);
+    drain_begin(d->drain, d->settings->drain_timeout_ms);
 }
 
 static void watch_signals(struct canaryd *d)
@@ -281,53 +270,6 @@ static void watch_signals(struct canaryd *d)
 
 /* --- The end ----------------------------------------------------------------*/
 
-static bool is_past(int64_t since_ns, int64_t ms)
-{
-    return clock_mono_ns() - since_ns >= ms * NS_PER_MS;
-}
-
-/* Every answer is out, and no client has asked for a moment. */
-static bool http_is_drained(const struct canaryd *d)
-{
-    if (is_past(d->drain_began_ns, d->settings->drain_timeout_ms))
-        return true;
-    return gateway_n_pending(d->gateway) == 0 && is_past(d->drain_began_ns, QUIET_MS) &&
-           is_past(gateway_last_request_ns(d->gateway), QUIET_MS);
-}
-
-static void look_whether_drained(struct canaryd *d)
-{
-    if (!d->fleet_stopped && http_is_drained(d)) {
-        d->fleet_stopped = true;
-        d->fleet_stopped_ns = clock_mono_ns();
-        router_stop(d->router);
-        fleet_stop(d->fleet);
-    }
-    if (d->fleet_stopped && is_past(d->fleet_stopped_ns, STOP_MS))
-        fleet_kill_all(d->fleet);
-    if (d->fleet_stopped && fleet_n_procs(d->fleet) == 0 && !loader_is_busy(d->loader) &&
-        !store_is_busy(d->store))
-        event_base_loopbreak(d->base);
-}
-
-static void on_drain_look(evutil_socket_t fd, short what, void *arg)
-{
-    (void)fd, (void)what;
-    look_whether_drained(arg);
-}
-
-static void start_draining(struct canaryd *d)
-{
-    const struct timeval every = {.tv_usec = DRAIN_LOOK_US};
-    d->draining = true;
-    d->drain_began_ns = clock_mono_ns();
-    notify_stopping(d->notify, d->settings->drain_timeout_ms + STOP_MS + SLACK_MS);
-    api_status_stop(d->api_status);
-    gateway_drain(d->gateway);
-    rollout_stop(d->rollout);
-    event_add(d->on_drain_look, &every);
-}
-
 static void take_down(struct canaryd *d)
 {
     places_remove_address(d->places);
@@ -341,6 +283,7 @@ static void take_down(struct canaryd *d)
     judge_free(&d->judge);
     router_free(&d->router);
     fleet_free(&d->fleet);
+    drain_free(&d->drain);
     loader_free(&d->loader);
     notify_free(&d->notify);
     sample_log_end(d->sample_log);
@@ -352,7 +295,6 @@ static void take_down(struct canaryd *d)
     board_free(&d->board);
     for (int i = 0; i < N_SIGNALS; i++)
         event_free(d->signals[i]);
-    event_free(d->on_drain_look);
     turn_free(&d->turn);
     event_base_free(d->base);
     doors_close(&d->doors);
@@ -414,7 +356,7 @@ static void build_rooms(struct canaryd *d)
         .serving = on_serving, .hopeless = on_hopeless, .changed = on_rollout_changed, .arg = d};
     d->notify = notify_new(d->base);
     /* The stable model may have to be exported first, with a deadline of its own. */
-    notify_starting(d->notify, 2 * d->settings->start_timeout_ms + SLACK_MS);
+    notify_starting(d->notify, 2 * d->settings->start_timeout_ms + NOTIFY_SLACK_MS);
     d->loader = loader_new(d->base, d->chores);
     d->fleet = fleet_new(d->base, d->settings, &d->places->workers, d->board, &fleet_news);
     d->router = router_new(d->base, d->fleet, d->turn, d->settings, &router_news);
@@ -459,9 +401,22 @@ static void build_apis(struct canaryd *d)
                                            .judge = d->judge,
                                            .board = d->board};
     d->gateway = gateway_new(d->base, &options);
-    d->api_predict = api_predict_new(d->gateway, d->router);
+    d->api_predict = api_predict_new(d->gateway, d->router, d->settings);
     d->api_admin = api_admin_new(d->gateway, d->rollout, d->judge, d->fleet);
     d->api_status = api_status_new(d->gateway, &rooms, d->settings);
+}
+
+static void prepare_the_end(struct canaryd *d)
+{
+    const struct drain_rooms rooms = {.notify = d->notify,
+                                      .api_status = d->api_status,
+                                      .gateway = d->gateway,
+                                      .rollout = d->rollout,
+                                      .router = d->router,
+                                      .fleet = d->fleet,
+                                      .loader = d->loader,
+                                      .store = d->store};
+    d->drain = drain_new(d->base, &rooms);
 }
 
 static void build(struct canaryd *d)
@@ -471,7 +426,6 @@ static void build(struct canaryd *d)
     d->base = turn_new_base();
     d->turn = turn_new(d->base);
     watch_signals(d);
-    d->on_drain_look = event_new(d->base, -1, EV_PERSIST, on_drain_look, d);
     d->places = places_find(d->settings, &e);
     if (d->places == NULL)
         fatal(EX_CONFIG, "%s", e.text);
@@ -481,6 +435,7 @@ static void build(struct canaryd *d)
     build_rooms(d);
     open_access(d);
     build_apis(d);
+    prepare_the_end(d);
 }
 
 int main(int argc, char **argv)

@@ -17,6 +17,8 @@ struct notify;
 struct notify *notify_new(struct event_base *base);
 void notify_free(struct notify **n);
 
+#define NOTIFY_SLACK_MS 5000 /* for systemd to wait beyond our own deadlines */
+
 /* Loading may take so long: systemd shall wait, whatever its TimeoutStartSec. */
 void notify_starting(struct notify *n, int64_t within_ms);
 void notify_ready(struct notify *n, const char *status);

@@ -23,6 +23,16 @@ enum field {
     FIELD_USER_AGENT,
     FIELD_ACCEPT_ENCODING,
     FIELD_REQUEST_ID,
+    FIELD_KEPT, /* its name is the caller's; before those that it may be one of */
+    FIELD_ACCEPT_LANGUAGE,
+    FIELD_FORWARDED,
+    FIELD_FORWARDED_FOR,
+    FIELD_FORWARDED_HOST,
+    FIELD_FORWARDED_PROTO,
+    FIELD_REAL_IP,
+    FIELD_TRACEPARENT,
+    FIELD_TRACESTATE,
+    FIELD_VIA,
     N_FIELDS
 };
 
@@ -39,6 +49,17 @@ static const struct {
     [FIELD_USER_AGENT] = {"User-Agent", 10, {NULL}},
     [FIELD_ACCEPT_ENCODING] = {"Accept-Encoding", 15, {NULL}},
     [FIELD_REQUEST_ID] = {"X-Request-ID", 12, {NULL}},
+    [FIELD_KEPT] = {"", 0, {NULL}},
+    /* what proxies and tracers add */
+    [FIELD_ACCEPT_LANGUAGE] = {"Accept-Language", 15, {NULL}},
+    [FIELD_FORWARDED] = {"Forwarded", 9, {NULL}},
+    [FIELD_FORWARDED_FOR] = {"X-Forwarded-For", 15, {NULL}},
+    [FIELD_FORWARDED_HOST] = {"X-Forwarded-Host", 16, {NULL}},
+    [FIELD_FORWARDED_PROTO] = {"X-Forwarded-Proto", 17, {NULL}},
+    [FIELD_REAL_IP] = {"X-Real-IP", 9, {NULL}},
+    [FIELD_TRACEPARENT] = {"traceparent", 11, {NULL}},
+    [FIELD_TRACESTATE] = {"tracestate", 10, {NULL}},
+    [FIELD_VIA] = {"Via", 3, {NULL}},
 };
 
 struct slice {
@@ -65,6 +86,12 @@ static bool is_visible(const struct slice *s)
     return true;
 }
 
+/* Of a path that says nothing but itself: no query, no escape. */
+static bool is_plain_in_path(char c)
+{
+    return c > ' ' && c <= '~' && c != '?' && c != '%' && c != '#' && c != '\\';
+}
+
 static bool read_start(const struct slice *line, struct plain_request *r)
 {
     static const char method[] = "POST /", version[] = " HTTP/1.1";
@@ -75,25 +102,32 @@ static bool read_start(const struct slice *line, struct plain_request *r)
     r->path = line->text + n_method - 1;
     r->path_size = line->size - n_method - n_version + 1;
     for (size_t i = 0; i < r->path_size; i++)
-        if (r->path[i] <= ' ' || r->path[i] > '~' || strchr("?%#\\", r->path[i]) != NULL)
+        if (!is_plain_in_path(r->path[i]))
             return false;
     return true;
 }
 
-/* Splits "Name: value" and finds the name in the table; N_FIELDS: it is not there. */
-static enum field find_field(const struct slice *line, struct slice *value)
+/* Whether the line is "name: value". */
+static bool is_field(const struct slice *line, const char *name, size_t n, struct slice *value)
+{
+    if (line->size <= n || line->text[n] != ':' || strncasecmp(line->text, name, n) != 0)
+        return false;
+    *value = (struct slice){.text = line->text + n + 1, .size = line->size - n - 1};
+    if (value->size > 0 && value->text[0] == ' ') {
+        value->text++;
+        value->size--;
+    }
+    return true;
+}
+
+/* N_FIELDS: the line is none of them. */
+static enum field find_field(const struct slice *line, const char *keep, struct slice *value)
 {
     for (enum field f = 0; f < N_FIELDS; f++) {
-        size_t n = fields[f].size;
-        if (line->size <= n || line->text[n] != ':' ||
-            strncasecmp(line->text, fields[f].name, n) != 0)
-            continue;
-        *value = (struct slice){.text = line->text + n + 1, .size = line->size - n - 1};
-        if (value->size > 0 && value->text[0] == ' ') {
-            value->text++;
-            value->size--;
-        }
-        return f;
+        const char *name = f == FIELD_KEPT ? keep : fields[f].name;
+        size_t n = f == FIELD_KEPT ? strlen(keep) : fields[f].size;
+        if (n > 0 && is_field(line, name, n, value))
+            return f;
     }
     return N_FIELDS;
 }
@@ -125,10 +159,11 @@ static bool read_length(const struct slice *value, size_t *length)
     return *length > 0;
 }
 
-static bool read_field(const struct slice *line, uint32_t *seen, struct plain_request *r)
+static bool read_field(const struct slice *line, const char *keep, uint32_t *seen,
+                       struct plain_request *r)
 {
     struct slice value = {0};
-    enum field f = find_field(line, &value);
+    enum field f = find_field(line, keep, &value);
     if (f == N_FIELDS || (*seen & UINT32_C(1) << f) != 0 || !is_plain_value(f, &value))
         return false;
     *seen |= UINT32_C(1) << f;
@@ -137,11 +172,14 @@ static bool read_field(const struct slice *line, uint32_t *seen, struct plain_re
     if (f == FIELD_REQUEST_ID) {
         r->id = value.text;
         r->id_size = value.size;
+    } else if (f == FIELD_KEPT) {
+        r->kept = value.text;
+        r->kept_size = value.size;
     }
     return true;
 }
 
-bool plain_request_read(const char *bytes, size_t n, struct plain_request *r)
+bool plain_request_read(const char *bytes, size_t n, const char *keep, struct plain_request *r)
 {
     const uint32_t needed = UINT32_C(1) << FIELD_HOST | UINT32_C(1) << FIELD_CONTENT_LENGTH;
     const char *at = bytes;
@@ -156,7 +194,7 @@ bool plain_request_read(const char *bytes, size_t n, struct plain_request *r)
             return false;
         if (line.size == 0)
             break;
-        if (!read_field(&line, &seen, r))
+        if (!read_field(&line, keep, &seen, r))
             return false;
     }
     r->body = at;

@@ -9,6 +9,7 @@
 #include "supervisor/fleet.h"
 #include "supervisor/journal.h"
 #include "supervisor/judge.h"
+#include "supervisor/modelref.h"
 #include "supervisor/rollout_private.h"
 #include "supervisor/router.h"
 #include "supervisor/settings.h"
@@ -38,8 +39,11 @@ void rollout_set_share(struct rollout *r, double percent)
     struct fleet *f = r->rooms.fleet;
     bool wanted = wants_baseline(r, percent);
     r->percent = percent;
-    if (percent > 0)
+    if (percent > 0) {
         judge_open_share(r->rooms.judge, wanted ? ARM_BASELINE : ARM_STABLE, clock_mono_ns());
+        /* A model has its users, after a restart and in every replica. */
+        router_set_salt(r->rooms.router, rollout_canary_model(r)->sha256);
+    }
     router_set_share(r->rooms.router, percent, wanted);
     if (!wanted)
         fleet_retire(f, ROLE_BASELINE);

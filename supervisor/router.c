@@ -80,8 +80,7 @@ void router_give_up(struct job *job, const char *code, const char *text)
 static bool is_sample(const struct job *job)
 {
     bool stands_in = job->drawn == ARM_BASELINE && job->asked == ARM_STABLE;
-    return job->routing == ROUTING_BY_LOT && job->n_tries == 1 &&
-           (job->asked == job->drawn || stands_in);
+    return !router_is_forced(job) && job->n_tries == 1 && (job->asked == job->drawn || stands_in);
 }
 
 static void answer(struct job *job, const struct call_result *result)
@@ -141,9 +140,8 @@ static bool has_alternative(const struct job *job, enum arm asked)
 }
 
 /* One worker's time for this call; who else could be asked is left the half. */
-static int64_t try_deadline(const struct job *job, enum arm arm)
+static int64_t try_deadline(const struct job *job, enum arm arm, int64_t now)
 {
-    int64_t now = clock_mono_ns();
     int64_t left = job->deadline_ns - now;
     int64_t time = job->router->settings->try_deadline_ms * NS_PER_MS;
     if (time > left / 2 && has_alternative(job, arm))
@@ -153,7 +151,7 @@ static int64_t try_deadline(const struct job *job, enum arm arm)
 
 static void on_result(struct proc_call *call, const struct call_result *result);
 
-static void ask(struct job *job, enum arm arm, struct proc *p)
+static void ask(struct job *job, enum arm arm, struct proc *p, int64_t now)
 {
     struct router *r = job->router;
     if (job->n_tries > 0 && r->n_tokens == 0) {
@@ -174,7 +172,7 @@ static void ask(struct job *job, enum arm arm, struct proc *p)
     job->is_impatient = false;
     if (job->is_suspect)
         proc_hold(p, true);
-    proc_predict(p, &job->call, job->features, job->n_features, 1, try_deadline(job, arm),
+    proc_predict(p, &job->call, job->features, job->n_features, 1, try_deadline(job, arm, now),
                  is_sample(job));
 }
 
@@ -260,7 +258,7 @@ void router_route(struct job *job)
         chance = choose(job, &c);
     }
     if (chance == CHANCE_NOW)
-        ask(job, c.arm, c.proc);
+        ask(job, c.arm, c.proc, now);
     else if (chance == CHANCE_NONE && all_faulted(job))
         router_give_up(job, "model-fault", job->fault);
     else if (chance == CHANCE_NONE && r->stopping)
@@ -401,7 +399,7 @@ void router_begin(struct job *job)
     router_route(job);
 }
 
-int router_predict(struct router *r, const double *features, size_t n, enum routing routing,
+int router_predict(struct router *r, const double *features, size_t n, const struct wish *wish,
                    predicted *done, void *arg, struct err *e)
 {
     int64_t now = clock_mono_ns();
@@ -413,7 +411,7 @@ int router_predict(struct router *r, const double *features, size_t n, enum rout
     job->done = done;
     job->arg = arg;
     job->deadline_ns = now + r->settings->predict_deadline_ms * NS_PER_MS;
-    job->routing = routing;
+    job->wish = *wish;
     job->n_features = n;
     memcpy(job->features, features, n * sizeof *features);
     router_enter(job);

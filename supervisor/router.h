@@ -31,8 +31,16 @@ struct turn;
 const char *arm_name(enum arm arm);
 const char *arm_user_name(enum arm arm);
 
-/* How the arm is chosen. Only requests drawn by lot are ever samples. */
-enum routing { ROUTING_BY_LOT, ROUTING_TO_STABLE, ROUTING_TO_CANARY };
+/* How the arm is chosen. Those whose arm was named are never samples. */
+enum routing { ROUTING_BY_LOT, ROUTING_BY_USER, ROUTING_TO_STABLE, ROUTING_TO_CANARY };
+
+struct wish {
+    enum routing routing;
+    uint64_t user; /* ROUTING_BY_USER: router_user(key) */
+};
+
+/* What the router knows of a user: a hash of n bytes. */
+uint64_t router_user(const char *key, size_t n);
 
 struct prediction {
     double output;
@@ -67,6 +75,9 @@ void router_set_settings(struct router *r, const struct settings *settings);
  * (see urn.h); 0 closes it. */
 void router_set_share(struct router *r, double percent, bool baseline);
 
+/* Who is on which arm: another text shuffles the users. */
+void router_set_salt(struct router *r, const char *text);
+
 /* How many numbers a request must have, or 0 while no stable model has ever
  * been ready. */
 size_t router_n_features(const struct router *r);
@@ -74,7 +85,7 @@ size_t router_n_features(const struct router *r);
 /* Copies features. done runs once, never from inside this call. -1 with err:
  * "unavailable" after router_stop, "poison-request" when it was found to be that
  * within the last minute. */
-int router_predict(struct router *r, const double *features, size_t n, enum routing routing,
+int router_predict(struct router *r, const double *features, size_t n, const struct wish *wish,
                    predicted *done, void *arg, struct err *e);
 
 /* A process has become ready: requests that wait are asked. */
@@ -88,6 +99,7 @@ struct router_counts {
     uint64_t n_answered[N_ARMS];
     uint64_t n_failed;      /* answered with an error */
     uint64_t n_forced;      /* to an arm, by their headers */
+    uint64_t n_by_user;     /* to their user's arm, while there is a share */
     uint64_t n_stalled;     /* drawn by lot, and of no use for the round trip: see turn.h */
     uint64_t n_retried;     /* asked again of another process */
     uint64_t n_fallbacks;   /* drawn for one arm, answered by another */

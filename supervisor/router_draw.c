@@ -2,6 +2,8 @@
  *
  * The lot, and what is told of those that it has drawn.
  */
+#include <string.h>
+
 #include "common/clock.h"
 #include "supervisor/router_private.h"
 #include "supervisor/turn.h"
@@ -11,15 +13,47 @@ void router_set_share(struct router *r, double percent, bool baseline)
     urn_set_share(&r->urn, percent, baseline);
 }
 
+void router_set_salt(struct router *r, const char *text)
+{
+    const struct siphash_key first = {{0, 1}}, second = {{0, 2}}; /* any two: they are no secret */
+    size_t n = strlen(text);
+    r->salt = (struct siphash_key){{siphash(&first, text, n), siphash(&second, text, n)}};
+}
+
+uint64_t router_user(const char *key, size_t n)
+{
+    const struct siphash_key any = {{0, 0}};
+    return siphash(&any, key, n);
+}
+
+/* Where a user stands between 0 and 1 (never 1), in this deployment. */
+static double position_of(const struct router *r, uint64_t user)
+{
+    return (double)(siphash(&r->salt, &user, sizeof user) >> 11) * 0x1p-53;
+}
+
+static struct urn_draw draw_one(struct router *r, const struct wish *wish)
+{
+    if (wish->routing == ROUTING_BY_LOT)
+        return urn_draw(&r->urn);
+    r->counts.n_by_user += r->urn.share > 0;
+    return urn_place(&r->urn, position_of(r, wish->user));
+}
+
+bool router_is_forced(const struct job *job)
+{
+    return job->wish.routing == ROUTING_TO_STABLE || job->wish.routing == ROUTING_TO_CANARY;
+}
+
 void router_draw(struct job *job)
 {
     struct router *r = job->router;
-    job->drawn = job->routing == ROUTING_TO_CANARY ? ARM_CANARY : ARM_STABLE;
-    if (job->routing != ROUTING_BY_LOT) {
+    if (router_is_forced(job)) {
+        job->drawn = job->wish.routing == ROUTING_TO_CANARY ? ARM_CANARY : ARM_STABLE;
         r->counts.n_forced++;
         return;
     }
-    struct urn_draw draw = urn_draw(&r->urn);
+    struct urn_draw draw = draw_one(r, &job->wish);
     job->drawn = draw.arm;
     job->has_ticket = r->urn.share > 0;
     if (job->has_ticket)

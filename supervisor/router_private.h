@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <sys/queue.h>
 
+#include "common/siphash.h"
 #include "judge/urn.h"
 #include "supervisor/proc.h"
 #include "supervisor/router.h"
@@ -23,7 +24,7 @@ struct job {
     void *arg;
     int64_t deadline_ns;
     int64_t due_ns; /* while it waits: when its time, or its patience, is over */
-    enum routing routing;
+    struct wish wish;
     enum arm drawn;
     enum arm asked;
     bool has_ticket; /* until its end is told */
@@ -59,6 +60,7 @@ struct router {
     struct router_listener listener;
     struct turn *turn;
     struct urn urn;
+    struct siphash_key salt; /* of users' positions */
     struct quarantine *quarantine;
     uint64_t n_tokens; /* retries that may be made */
     size_t n_features;
@@ -79,8 +81,11 @@ void router_begin(struct job *job);
 void router_route(struct job *job);
 void router_give_up(struct job *job, const char *code, const char *text);
 
-/* Draws the arm, or takes the one that the job's routing names. */
+/* Draws the arm, or takes the one that the job's wish names. */
 void router_draw(struct job *job);
+
+/* Whether its wish names an arm. */
+bool router_is_forced(const struct job *job);
 
 /* Tells what became of the job's draw, unless it was told already. start_ns: of its
  * call; whether it was stalled is filled in. */

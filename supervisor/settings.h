@@ -61,6 +61,7 @@ struct settings {
     int64_t write_timeout_ms;
     int64_t idle_timeout_ms;
     int64_t max_model_bytes;
+    char *user_header;
     char *python;
     char *worker_user;
     int64_t worker_memory_bytes;
@@ -88,6 +89,8 @@ void settings_free(struct settings **s);
 
 /* The numbers of a deployment's "percent" too: above 0, at most 50. */
 #define SETTINGS_MAX_PERCENT 50
+
+#define SETTINGS_MAX_HEADER 63 /* of user_header */
 
 #define SETTINGS_MAX_WORKERS 64 /* of workers_per_version */
 

@@ -4,6 +4,7 @@
  */
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "common/log.h"
 #include "judge/rule_settings.h"
@@ -46,14 +47,34 @@ static bool is_admin_address(const char *text)
     return text[0] == '\0' || is_address(text);
 }
 
-#define HOST_BYTES                                                                                 \
-    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_" /* of a name or address */
+#define LETTERS_AND_DIGITS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+#define HOST_BYTES         LETTERS_AND_DIGITS ".-_" /* of a name or address */
 
 static bool is_host_list(const char *text)
 {
     size_t n = strlen(text);
     return n == 0 || (strspn(text, HOST_BYTES ",") == n && text[0] != ',' && text[n - 1] != ',' &&
                       strstr(text, ",,") == NULL);
+}
+
+/* Those that mean something to HTTP or to us. */
+static bool has_meaning(const char *header)
+{
+    static const char *const names[] = {
+        "Host",          "Connection", "Content-Length",   "Content-Type", "Content-Encoding",
+        "Accept",        "User-Agent", "Accept-Encoding",  "X-Request-ID", "X-Canary",
+        "Authorization", "Expect",     "Transfer-Encoding"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (strcasecmp(header, names[i]) == 0)
+            return true;
+    return false;
+}
+
+static bool is_user_header(const char *text)
+{
+    size_t n = strlen(text);
+    return n <= SETTINGS_MAX_HEADER && strspn(text, LETTERS_AND_DIGITS "-_") == n &&
+           !has_meaning(text);
 }
 
 static bool is_auto_or_off(const char *text)
@@ -116,6 +137,9 @@ const struct setting settings_table[] = {
      .scope = SCOPE_NEXT_DEPLOYMENT, .initial = "0.1", .help = "by this part of the baseline's latency a canary may be slower and still be called as good"},
     {AT(auto_rollback), TYPE_SWITCH,
      .initial = "true", .help = "kill the canary once the test fires"},
+    {AT(user_header), TYPE_TEXT, .text_ok = is_user_header,
+     .expected = "the name of a header without a meaning of its own, at most 63 characters, or empty",
+     .initial = "X-User-ID", .help = "a request's header that keeps its user on one arm (sticky routing); empty: none"},
     {AT(slowdown_ms), TYPE_REAL, 0, WIRE_MAX_DELAY_MS,
      .initial = "10", .unit = "ms", .help = "delay that toggle-slowdown gives the canary"},
     {AT(warmup_requests), TYPE_WHOLE, 0, 100000,

@@ -28,6 +28,7 @@ fleet
 router
 rollout
 api_admin api_predict api_status
+drain
 main
 "
 

@@ -20,7 +20,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     char *bytes = malloc(n > 0 ? n : 1); /* with no NUL behind: it must not be needed */
     MUST(bytes != NULL);
     memcpy(bytes, data, n);
-    if (plain_request_read(bytes, n, &r)) {
+    if (plain_request_read(bytes, n, "", &r)) {
         MUST(r.size <= n && r.body_size > 0 && memcmp(bytes, "POST /", 6) == 0);
         check_slice(bytes, r.size, r.path, r.path_size);
         check_slice(bytes, r.size, r.body, r.body_size);
@@ -28,8 +28,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
         MUST(memchr(r.path, '?', r.path_size) == NULL && memchr(r.path, '\n', r.path_size) == NULL);
         if (r.id != NULL)
             check_slice(bytes, r.size, r.id, r.id_size);
-        MUST(plain_request_read(bytes, r.size, &again) && again.size == r.size);
-        MUST(!plain_request_read(bytes, r.size - 1, &again));
+        MUST(plain_request_read(bytes, r.size, "", &again) && again.size == r.size);
+        MUST(!plain_request_read(bytes, r.size - 1, "", &again));
     }
     free(bytes);
     return 0;

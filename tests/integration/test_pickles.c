@@ -242,6 +242,9 @@ static void test_served_by_python(void **state)
         "x = numpy.arange(50.).reshape(10, 5)\n"
         "near = KNeighborsClassifier(3).fit(x, numpy.arange(10) % 2)\n"
         "joblib.dump(near, sys.argv[1] + '/models/near.joblib')\n"
+        "from sklearn.cluster import KMeans\n"
+        "clusters = KMeans(2, n_init=1).fit(x)\n" /* looks for the libraries' threads */
+        "joblib.dump(clusters, sys.argv[1] + '/models/clusters.joblib')\n"
         "class Evil:\n"
         "    def __reduce__(self):\n"
         "        return eval, ('type(\"Evil\", (), {\"__module__\": \"sklearn.evil\", '\n"
@@ -261,6 +264,8 @@ static void test_served_by_python(void **state)
     assert_string_equal(cage_of(s, "canary"), "full");
     for (int i = 0; i < 30; i++)
         server_predict(s);
+    answer_is(server_post(s, "/admin/rollback-canary", NULL), 200);
+    answer_is(deploy(s, "clusters.joblib"), 200);
     server_stop(s);
 }
 

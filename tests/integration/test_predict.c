@@ -118,23 +118,9 @@ static void test_always_without_a_canary(void **state)
     server_stop(s);
 }
 
-/* Does this canaryd know users at all? Its help would name the header. */
-static bool knows_users(void)
-{
-    struct server *s = server_prepare();
-    server_launch(s, (const char *const[]){"--help", NULL});
-    assert_int_equal(server_wait_exit(s, 10000), 0);
-    server_forget(s);
-    return server_log_says(s, "X-User-ID");
-}
-
 static void test_users_stay_on_their_arm(void **state)
 {
     (void)state;
-    if (!knows_users()) {
-        print_message("SKIP test_users_stay_on_their_arm: this canaryd has no sticky routing\n");
-        skip();
-    }
     struct server *s =
         server_start((const char *const[]){"--auto-rollback=false", "--canary-percent=50", NULL});
     int n_canary = 0;

@@ -313,9 +313,10 @@ static void on_predicted(void *arg, const struct prediction *answer, const struc
 void house_ask_with(struct house *h, struct asked *a, enum routing routing, double first)
 {
     const double features[EVIL_FEATURES] = {first, 1, 2, 3, 4};
+    const struct wish wish = {.routing = routing, .user = (uint64_t)first};
     struct err e = {0};
     *a = (struct asked){.house = h};
-    if (router_predict(h->router, features, EVIL_FEATURES, routing, on_predicted, a, &e) < 0)
+    if (router_predict(h->router, features, EVIL_FEATURES, &wish, on_predicted, a, &e) < 0)
         fail_msg("%s", e.text);
     assert_int_equal(a->n_done, 0); /* never from inside */
 }

@@ -55,7 +55,7 @@ static int setup(void **state)
     int fd = listen_on("127.0.0.1:0", &e);
     listen_address(fd, front.address);
     front.gateway = gateway_new(h->base, &options);
-    front.predict = api_predict_new(front.gateway, h->router);
+    front.predict = api_predict_new(front.gateway, h->router, h->settings);
     front.admin = api_admin_new(front.gateway, h->rollout, h->judge, h->fleet);
     front.status = api_status_new(front.gateway, &rooms, h->settings);
     house_serve(h);

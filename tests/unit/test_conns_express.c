@@ -165,6 +165,33 @@ static void test_the_answer_has_what_evhttps_has(void **state)
     assert_string_equal(lines[0], lines[1]);
 }
 
+/* Of the request's fields a handler sees the one that is kept, as evhttp's would. */
+static void test_a_kept_field(void **state)
+{
+    (void)state;
+    gateway_keep_field(hall.gateway, "X-User-ID");
+    send_text(request_of("/park", "x-user-id: ann\r\n", "{}"));
+    expect_parked(1, 1);
+    assert_string_equal(exchange_header(hall.parked[0], "X-User-ID"), "ann");
+    size_t n;
+    assert_string_equal(exchange_body(hall.parked[0], &n), "{}");
+    answer(0, "ok");
+    assert_true(raw_receive(hall.client, true));
+    send_text(request_of("/park", "", "{}"));
+    expect_parked(2, 2);
+    assert_null(exchange_header(hall.parked[1], "X-User-ID"));
+    answer(1, "ok");
+    assert_true(raw_receive(hall.client, true));
+    send_text(request_of("/park", "X-User-ID: ann\r\nX-User-ID: bob\r\n", "{}"));
+    expect_parked(3, 2);
+    gateway_keep_field(hall.gateway, "");
+    answer(2, "ok");
+    assert_true(raw_receive(hall.client, true));
+    send_text(request_of("/park", "X-User-ID: ann\r\n", "{}"));
+    expect_parked(4, 2);
+    answer(3, "ok");
+}
+
 static void test_many_requests_on_one_connection(void **state)
 {
     (void)state;
@@ -196,6 +223,29 @@ static void test_a_request_in_two_pieces(void **state)
         loop_settle(hall.base);
         send_text(text + cut);
         expect_answer("two", "{}");
+    }
+}
+
+/* Whole when it is looked at, it is plain whatever its length; and it is again
+ * after one of evhttp's. */
+static void test_a_large_request(void **state)
+{
+    static char text[40000];
+    const size_t n_body = 32000;
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        int n = snprintf(text, sizeof text,
+                         "POST /park HTTP/1.1\r\nHost: x\r\nX-Request-ID: large\r\n"
+                         "Content-Length: %zu\r\n\r\n%*s",
+                         n_body, (int)n_body, "{}");
+        raw_send(hall.client, text, (size_t)n);
+        expect_parked(2 * i + 1, i + 1);
+        answer(2 * i, "ok");
+        expect_answer("large", "ok");
+        send_text(unusual_request("odd"));
+        expect_parked(2 * i + 2, i + 1);
+        answer(2 * i + 1, "ok");
+        expect_answer("odd", "ok");
     }
 }
 
@@ -362,15 +412,31 @@ static void test_draining(void **state)
     raw_expect_end(hall.client);
 }
 
+static void test_nothing_runs_behind_the_last_answer(void **state)
+{
+    char text[1024];
+    (void)state;
+    snprintf(text, sizeof text, "%s%s", park_request("one"), park_request("two"));
+    send_text(text);
+    send_text(park_request("three"));
+    gateway_drain(hall.gateway);
+    answer(0, "bye");
+    expect_answer("one", "bye");
+    loop_until(hall.base, gateway_n_connections(hall.gateway) == 0);
+    expect_parked(1, 1);
+}
+
 #define EXPRESS_TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         EXPRESS_TEST(test_the_answer_has_what_evhttps_has),
+        EXPRESS_TEST(test_a_kept_field),
         EXPRESS_TEST(test_many_requests_on_one_connection),
         EXPRESS_TEST(test_other_paths_are_evhttps),
         EXPRESS_TEST(test_a_request_in_two_pieces),
+        EXPRESS_TEST(test_a_large_request),
         EXPRESS_TEST(test_a_large_answer),
         EXPRESS_TEST(test_a_pipelined_request_waits_for_its_turn),
         EXPRESS_TEST(test_both_kinds_in_one_line),
@@ -381,6 +447,7 @@ int main(void)
         EXPRESS_TEST(test_a_client_that_has_gone),
         EXPRESS_TEST(test_a_client_that_does_not_read),
         EXPRESS_TEST(test_draining),
+        EXPRESS_TEST(test_nothing_runs_behind_the_last_answer),
     };
     return cmocka_run_group_tests_name("conns_express", tests, NULL, NULL);
 }

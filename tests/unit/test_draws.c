@@ -112,6 +112,36 @@ static void test_forced_ones_are_no_draws(void **state)
     assert_int_equal(h->n_samples[ARM_STABLE], 50);
 }
 
+/* Each of them has an arm, which is the same at every request and not the lot's; and
+ * they are draws like others. Another salt shuffles them. */
+static void test_users_have_their_arm(void **state)
+{
+    struct house *h = *state;
+    struct asked one;
+    open_house(h, "ready", "ready", "ready");
+    router_set_share(h->router, 25, true);
+    router_set_salt(h->router, "v2");
+    int n_canary = 0, n_moved = 0;
+    for (int user = 0; user < N; user++) {
+        house_ask_with(h, &asked[user], ROUTING_BY_USER, user);
+        house_await(h, &asked[user], 1);
+        house_ask_with(h, &one, ROUTING_BY_USER, user);
+        house_await(h, &one, 1);
+        assert_int_equal(one.arm, asked[user].arm);
+        n_canary += one.arm == ARM_CANARY;
+    }
+    assert_in_range(n_canary, 25, 75); /* the hash is a fixed one: this can't flicker */
+    assert_int_equal(n_told(h), 2 * N);
+    assert_int_equal(router_counts(h->router)->n_by_user, 2 * N);
+    router_set_salt(h->router, "v3");
+    for (int user = 0; user < N; user++) {
+        house_ask_with(h, &one, ROUTING_BY_USER, user);
+        house_await(h, &one, 1);
+        n_moved += one.arm != asked[user].arm;
+    }
+    assert_in_range(n_moved, N / 4, N);
+}
+
 /* What was asked is lost by our own doing, and that is not held against anybody. */
 static void test_a_worker_that_was_let_go(void **state)
 {
@@ -173,6 +203,7 @@ int main(void)
         TEST(test_each_draw_is_told_once_whoever_dies),
         TEST(test_stable_stands_in),
         TEST(test_forced_ones_are_no_draws),
+        TEST(test_users_have_their_arm),
         TEST(test_a_worker_that_was_let_go),
         TEST(test_a_pause_of_our_own_stalls_whatever_is_in_flight),
     };

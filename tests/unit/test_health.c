@@ -95,6 +95,8 @@ static void test_fields_in_their_order(void **state)
                                        "baseline_avg_latency_ms",
                                        "baseline_sample_count",
                                        "baseline",
+                                       "by_user_count",
+                                       "users",
                                        "verdict",
                                        "verdict_test",
                                        "verdict_clock",
@@ -249,14 +251,17 @@ static void test_verdict(void **state)
 static void test_excluded_and_outcomes(void **state)
 {
     struct rule_settings settings = bare();
-    cJSON *j = health_of(serve(&settings, 5, 1, OUTCOME_UNASKED),
-                         (struct health){.canary_active = true, .n_forced = 3, .n_retried = 4});
+    cJSON *j = health_of(
+        serve(&settings, 5, 1, OUTCOME_UNASKED),
+        (struct health){.canary_active = true, .n_forced = 3, .n_by_user = 9, .n_retried = 4});
     const cJSON *excluded = member(j, "excluded");
     (void)state;
     assert_true(vectors_number(excluded, "forced") == 3);
     assert_true(vectors_number(excluded, "retried") == 4);
     assert_true(vectors_number(excluded, "fallback") == 5);
     assert_true(vectors_number(excluded, "stalled") == 0);
+    assert_true(vectors_number(j, "by_user_count") == 9);
+    assert_non_null(strstr(member(j, "users")->valuestring, "Users, not requests"));
     cJSON_Delete(j);
     j = health_of(serve(&settings, 5, 1, OUTCOME_TIMEOUT), active);
     const cJSON *outcomes = member(j, "outcomes");

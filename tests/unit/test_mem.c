@@ -26,15 +26,17 @@ const char *__asan_default_options(void)
 static void test_new_memory_is_zero(void **state)
 {
     static const char zeros[4096];
+    static const size_t sizes[] = {1, 24, 1024, 1025, sizeof zeros};
     (void)state;
-    for (int i = 0; i < 8; i++) {
-        char *p = mem_array(sizeof zeros, 1);
-        assert_memory_equal(p, zeros, sizeof zeros);
-        memset(p, 0xaa, sizeof zeros); /* a later round may get it again */
+    for (size_t i = 0; i < 8 * sizeof sizes / sizeof sizes[0]; i++) {
+        size_t size = sizes[i / 8];
+        char *p = mem_array(size, 1);
+        assert_memory_equal(p, zeros, size);
+        memset(p, 0xaa, size); /* a later round may get it again */
         free(p);
-        p = mem_alloc(sizeof zeros);
-        assert_memory_equal(p, zeros, sizeof zeros);
-        memset(p, 0xaa, sizeof zeros);
+        p = mem_alloc(size);
+        assert_memory_equal(p, zeros, size);
+        memset(p, 0xaa, size);
         free(p);
     }
 }

@@ -27,7 +27,7 @@ static bool is_plain(const char *bytes, size_t n)
     struct plain_request r;
     char *copy = malloc(n + (n == 0));
     memcpy(copy, bytes, n);
-    bool plain = plain_request_read(copy, n, &r);
+    bool plain = plain_request_read(copy, n, "", &r);
     free(copy);
     return plain;
 }
@@ -36,7 +36,7 @@ static void test_the_parts_of_a_plain_request(void **state)
 {
     struct plain_request r;
     (void)state;
-    assert_true(plain_request_read(usual, sizeof usual - 1, &r));
+    assert_true(plain_request_read(usual, sizeof usual - 1, "", &r));
     assert_int_equal(r.size, sizeof usual - 1);
     assert_int_equal(r.path_size, 8);
     assert_memory_equal(r.path, "/predict", 8);
@@ -46,13 +46,62 @@ static void test_the_parts_of_a_plain_request(void **state)
     assert_memory_equal(r.id, "order-17", 8);
 }
 
+/* ... and tracers; but not twice, which somebody must make sense of. */
+static void test_what_proxies_add_is_plain(void **state)
+{
+    static const char *const fields[] = {
+        "Via: 1.1 edge\r\n",
+        "Forwarded: for=192.0.2.60;proto=http;by=203.0.113.43\r\n",
+        "X-Forwarded-For: 192.0.2.60, 203.0.113.43\r\n",
+        "X-Forwarded-Host: models.example\r\n",
+        "X-Forwarded-Proto: https\r\n",
+        "X-Real-IP: 192.0.2.60\r\n",
+        "Accept-Language: de, en;q=0.5\r\n",
+        "traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\n",
+        "tracestate: rojo=00f067aa0ba902b7,congo=t61rcWkgMzE\r\n",
+    };
+    static const char head[] = "POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n";
+    char all[1024], twice[512];
+    size_t n = (size_t)snprintf(all, sizeof all, "%s", head);
+    (void)state;
+    for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++) {
+        n += (size_t)snprintf(all + n, sizeof all - n, "%s", fields[i]);
+        snprintf(twice, sizeof twice, "%s%s%s\r\n{}", head, fields[i], fields[i]);
+        assert_false(is_plain(twice, strlen(twice)));
+    }
+    n += (size_t)snprintf(all + n, sizeof all - n, "\r\n{}");
+    assert_true(is_plain(all, n));
+}
+
+static void test_a_kept_field(void **state)
+{
+    static const char text[] = "POST /predict HTTP/1.1\r\nHost: x\r\nX-User: ann b\r\n"
+                               "Content-Length: 2\r\n\r\n{}";
+    static const char proxied[] = "POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n"
+                                  "X-Forwarded-For: 192.0.2.60\r\n\r\n{}";
+    struct plain_request r;
+    (void)state;
+    assert_true(plain_request_read(text, sizeof text - 1, "x-user", &r));
+    assert_int_equal(r.kept_size, 5);
+    assert_memory_equal(r.kept, "ann b", 5);
+    assert_false(plain_request_read(text, sizeof text - 1, "", &r));
+    assert_false(plain_request_read(text, sizeof text - 1, "X-Use", &r));
+    assert_true(plain_request_read(usual, sizeof usual - 1, "X-User", &r));
+    assert_null(r.kept);
+    assert_true(plain_request_read(usual, sizeof usual - 1, "X-Forwarded-For", &r));
+    assert_null(r.kept);
+    assert_true(plain_request_read(proxied, sizeof proxied - 1, "x-forwarded-for", &r));
+    assert_int_equal(r.kept_size, 10);
+    assert_memory_equal(r.kept, "192.0.2.60", 10);
+}
+
 static void test_it_ends_where_its_body_ends(void **state)
 {
     struct plain_request r;
     char two[2 * sizeof usual];
     (void)state;
     snprintf(two, sizeof two, "%s%s", usual, usual);
-    assert_true(plain_request_read(two, strlen(two), &r));
+    assert_true(plain_request_read(two, strlen(two), "", &r));
     assert_int_equal(r.size, sizeof usual - 1);
 }
 
@@ -148,6 +197,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_parts_of_a_plain_request),
+        cmocka_unit_test(test_what_proxies_add_is_plain),
+        cmocka_unit_test(test_a_kept_field),
         cmocka_unit_test(test_it_ends_where_its_body_ends),
         cmocka_unit_test(test_no_beginning_of_one_is_plain),
         cmocka_unit_test(test_what_is_unusual_is_not_plain),

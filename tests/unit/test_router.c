@@ -442,7 +442,7 @@ static void test_stop(void **state)
     router_stop(h->router);
     assert_error(&asked[0], "unavailable", "stops");
     assert_int_equal(
-        router_predict(h->router, features, EVIL_FEATURES, ROUTING_BY_LOT, NULL, NULL, &e), -1);
+        router_predict(h->router, features, EVIL_FEATURES, &(struct wish){0}, NULL, NULL, &e), -1);
     assert_string_equal(e.code, "unavailable");
 }
 

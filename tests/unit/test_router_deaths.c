@@ -42,7 +42,7 @@ static void assert_refused(struct house *h, double first)
     struct err e = {0};
     int n = h->n_buried;
     assert_int_equal(
-        router_predict(h->router, features, EVIL_FEATURES, ROUTING_BY_LOT, NULL, NULL, &e), -1);
+        router_predict(h->router, features, EVIL_FEATURES, &(struct wish){0}, NULL, NULL, &e), -1);
     assert_string_equal(e.code, "poison-request");
     assert_int_equal(h->n_buried, n);
 }

@@ -229,6 +229,49 @@ static void test_a_new_share_begins_a_new_group(void **state)
 
 /* The stratum of a tiny share has more draws than 32 bits count. At 2^-32 their
  * number was cut to 0 and the draw ended the process. */
+/* Of evenly spread users as many as the share says, and with a larger share the same
+ * ones and more: nobody changes sides. */
+static void test_users_stay_where_they_are(void **state)
+{
+    static const double percents[] = {0, 0.1, 1, 10, 33.33, 50};
+    enum arm before[10000] = {ARM_STABLE};
+    (void)state;
+    for (size_t p = 1; p < sizeof percents / sizeof percents[0]; p++) {
+        struct urn u = new_urn(percents[p], 3);
+        int n[N_ARMS] = {0};
+        for (int i = 0; i < 10000; i++) {
+            enum arm arm = urn_place(&u, i / 1e4).arm;
+            n[arm]++;
+            if (before[i] == ARM_CANARY || (before[i] == ARM_BASELINE && percents[p] < 50))
+                assert_int_equal(arm, before[i]);
+            before[i] = arm;
+        }
+        assert_int_equal(n[ARM_CANARY], (int)(percents[p] * 100));
+        assert_in_range(n[ARM_BASELINE], percents[p] < 50 ? n[ARM_CANARY] - 1 : 0,
+                        percents[p] < 50 ? n[ARM_CANARY] + 1 : 0); /* 1 - share is rounded */
+    }
+}
+
+/* Ten users are a group, but none ends inside a group of draws. */
+static void test_groups_of_users(void **state)
+{
+    struct urn u = new_urn(10, 3);
+    (void)state;
+    for (int i = 1; i <= 100; i++)
+        assert_int_equal(urn_place(&u, 0.5).ends_group, i % 10 == 0);
+    urn_draw(&u);
+    for (int i = 1; i <= 100; i++)
+        assert_false(urn_place(&u, 0.5).ends_group);
+    while (!urn_draw(&u).ends_group)
+        continue;
+    assert_true(urn_place(&u, 0.5).ends_group);
+    urn_set_share(&u, 0.3, true);
+    for (int i = 1; i <= 1002; i++)
+        assert_int_equal(urn_place(&u, 0.5).ends_group, i % 334 == 0);
+    urn_set_share(&u, 0, true);
+    assert_int_equal(urn_place(&u, 0).arm, ARM_STABLE);
+}
+
 static void test_tiny_shares(void **state)
 {
     static const double percents[] = {100.0 / 4294967296, 1e-9, 1e-12, 1e-100, 5e-324};
@@ -253,6 +296,8 @@ int main(void)
         cmocka_unit_test(test_groups_do_not_know_each_other),
         cmocka_unit_test(test_a_new_share_begins_a_new_group),
         cmocka_unit_test(test_tiny_shares),
+        cmocka_unit_test(test_users_stay_where_they_are),
+        cmocka_unit_test(test_groups_of_users),
     };
     return cmocka_run_group_tests_name("urn", tests, NULL, NULL);
 }

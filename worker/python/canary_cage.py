@@ -58,13 +58,14 @@ def import_all():
         importlib.import_module(f"sklearn.{package}")
     import joblib
     import numpy
+    from sklearn.cluster import KMeans  # asks ldconfig for the libraries that have threads
     from sklearn.ensemble import HistGradientBoostingClassifier
     from sklearn.linear_model import LogisticRegression
     from sklearn.neighbors import KNeighborsClassifier
     from sklearn.svm import SVC
     rows, classes = numpy.random.default_rng(0).random((16, 2)), numpy.arange(16) % 2
     for estimator in (LogisticRegression(), HistGradientBoostingClassifier(max_iter=1),
-                      KNeighborsClassifier(3), SVC()):
+                      KNeighborsClassifier(3), SVC(), KMeans(2, n_init=1)):
         estimator.fit(rows, classes).predict(rows)
     stream = io.BytesIO()
     joblib.dump(rows, stream, compress=1)
