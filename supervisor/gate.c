@@ -31,6 +31,12 @@ enum single {
     N_SINGLES
 };
 
+/* A field's name, whatever its case; most names differ in the first letter. */
+static bool is_name(const char *key, const char *name)
+{
+    return ((key[0] ^ name[0]) & ~0x20) == 0 && strcasecmp(key, name) == 0;
+}
+
 static const char *const singles[N_SINGLES] = {
     [SINGLE_LENGTH] = "Content-Length",
     [SINGLE_ENCODING] = "Transfer-Encoding",
@@ -76,7 +82,7 @@ static int check_field(const struct evkeyval *field, struct framing *f, struct e
     if (has_control_bytes(field->value))
         return malformed(e, "control bytes in a field value");
     for (int i = 0; i < N_SINGLES; i++) {
-        if (strcasecmp(field->key, singles[i]) != 0)
+        if (!is_name(field->key, singles[i]))
             continue;
         if (f->values[i] != NULL)
             return err_set(e, "malformed-request", "the request is malformed: more than one %s",
@@ -169,7 +175,7 @@ bool gate_wants_close(struct evhttp_request *request)
 {
     const struct evkeyval *field;
     TAILQ_FOREACH(field, evhttp_request_get_input_headers(request), next)
-        if (strcasecmp(field->key, "Connection") == 0 && has_element(field->value, "close"))
+        if (is_name(field->key, "Connection") && has_element(field->value, "close"))
             return true;
     return false;
 }
