@@ -94,10 +94,11 @@ $(BUILD)/tests/%: $(BUILD)/tests/%.o $(BUILD)/tests/support.a $(BUILD)/tests/all
 	$(call say,LD,$@)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
 
-$(FAILING_MALLOC) $(SLOW_DISK) $(FOR_VALGRIND): $(BUILD)/tests/support/%.so: tests/support/preload/%.c
+$(FAILING_MALLOC) $(SLOW_DISK) $(FOR_VALGRIND): $(BUILD)/tests/support/%.so: tests/support/preload/%.c \
+    tests/support/preload/heap_page.h
 	$(call say,LD,$@)
 	@mkdir -p $(@D)
-	$(Q)$(CC) -std=c17 -D_GNU_SOURCE $(OPT) $(WARN) -fPIC -shared -o $@ $<
+	$(Q)$(CC) -std=c17 -D_GNU_SOURCE -I. $(OPT) $(WARN) -fPIC -shared -o $@ $<
 
 $(CHAOS): $(call objects,tests/chaos/*.c) $(BUILD)/tests/support.a $(BUILD)/tests/all.a
 	$(call say,LD,$@)
@@ -251,7 +252,8 @@ coverage: ## line coverage of the tests, by gcov
 STATE_DIR := /var/lib/canaryd
 MODEL_DIR := $(PREFIX)/share/canaryd/models
 INSTALLED := $(addprefix bin/,canaryd canary-worker canary-worker-python canaryctl) share/man/man1/canaryctl.1 \
-    share/man/man8/canaryd.8 lib/systemd/system/canaryd.service lib/systemd/system/canaryd.socket \
+    share/man/man8/canaryd.8 $(addprefix lib/systemd/system/,canaryd.service canaryd-bind.service canaryd.socket \
+    canaryd-admin.socket) \
     lib/sysusers.d/canaryd.conf \
     $(addprefix share/canaryd/,export.py train.py FORMAT.md $(notdir $(wildcard worker/python/*.py)))
 SERVICE_SETTINGS := sed 's|"model_dir": "models"|"model_dir": "$(MODEL_DIR)"|; \
@@ -269,9 +271,11 @@ install: all ## copy programs, man pages, units, models and settings to $(DESTDI
 	    $(DESTDIR)$(PREFIX)/share/canaryd
 	$(Q)install -m 644 docs/man/canaryctl.1 $(DESTDIR)$(PREFIX)/share/man/man1
 	$(Q)install -m 644 docs/man/canaryd.8 $(DESTDIR)$(PREFIX)/share/man/man8
-	$(Q)for unit in canaryd.service canaryd.socket; do \
+	$(Q)for unit in canaryd.service canaryd.socket canaryd-admin.socket; do \
 	    sed 's|@PREFIX@|$(PREFIX)|' etc/$$unit | \
 	    install -m 644 /dev/stdin $(DESTDIR)$(PREFIX)/lib/systemd/system/$$unit; done
+	$(Q)sed -f etc/own-bind.sed $(DESTDIR)$(PREFIX)/lib/systemd/system/canaryd.service | \
+	    install -m 644 /dev/stdin $(DESTDIR)$(PREFIX)/lib/systemd/system/canaryd-bind.service
 	$(Q)install -m 644 etc/canaryd.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/canaryd.conf
 	$(Q)for model in model_v1.json model_v2.json model_v2.joblib; do \
 	    test -e $(DESTDIR)$(MODEL_DIR)/$$model || \

@@ -149,8 +149,12 @@ static void expire(struct conn *c, int64_t now_ns)
         conn_end(c);
         return;
     }
-    err_set(&e, "request-timeout", "the request's %s was not whole within %lld ms",
-            is_head ? "head" : "body", (long long)allowed_ms(c->conns, c->phase));
+    const char *fault = is_head ? raw_message_fault(&c->message) : NULL;
+    if (fault != NULL)
+        err_set(&e, "malformed-request", "the request is malformed: %s", fault);
+    else
+        err_set(&e, "request-timeout", "the request's %s was not whole within %lld ms",
+                is_head ? "head" : "body", (long long)allowed_ms(c->conns, c->phase));
     dismiss(c, &e, now_ns);
 }
 
@@ -189,12 +193,25 @@ static void take_input(struct conn *c, struct evbuffer *input, size_t from)
     }
 }
 
+/* A head that is refused anyhow, such as a TLS hello, need not be waited for: its
+ * deadline is now. */
+static void hurry(struct conn *c, int64_t now_ns)
+{
+    struct conn_list *heads = &c->conns->phases[PHASE_HEAD];
+    TAILQ_REMOVE(heads, c, next);
+    TAILQ_INSERT_HEAD(heads, c, next);
+    c->since_ns = now_ns - allowed_ms(c->conns, PHASE_HEAD) * NS_PER_MS;
+    arm(c->conns, now_ns);
+}
+
 /* A request begins that is evhttp's: its bytes are in input from an offset on. */
 static void begin_head(struct conn *c, struct evbuffer *input, size_t from, int64_t now_ns)
 {
     raw_message_begin(&c->message);
     take_input(c, input, from);
     conn_enter(c, raw_message_has_head(&c->message) ? PHASE_BODY : PHASE_HEAD, now_ns);
+    if (c->phase == PHASE_HEAD && raw_message_fault(&c->message) != NULL)
+        hurry(c, now_ns);
 }
 
 static void on_input(struct evbuffer *input, const struct evbuffer_cb_info *info, void *arg)
@@ -209,6 +226,8 @@ static void on_input(struct evbuffer *input, const struct evbuffer_cb_info *info
         take_input(c, input, from);
         if (c->phase == PHASE_HEAD && raw_message_has_head(&c->message))
             conn_enter(c, PHASE_BODY, clock_coarse_ns());
+        if (c->phase == PHASE_HEAD && raw_message_fault(&c->message) != NULL)
+            hurry(c, clock_coarse_ns());
     }
 }
 

@@ -167,7 +167,9 @@ static void on_request(struct evhttp_request *request, void *arg)
         return;
     }
     /* Bytes may follow that nobody announced: they must not become a request. */
-    if (method != EVHTTP_REQ_GET && method != EVHTTP_REQ_HEAD && !gate_has_body_length(request))
+    bool may_go_on =
+        method == EVHTTP_REQ_GET || method == EVHTTP_REQ_HEAD || gate_has_body_length(request);
+    if (!may_go_on || gate_wants_close(request))
         exchange_set_header(x, "Connection", "close");
     dispatch(x);
 }

@@ -10,6 +10,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "supervisor/address.h"
+
 #define MAX_LENGTH_DIGITS 7
 
 enum field {
@@ -135,6 +137,8 @@ static bool is_plain_value(enum field f, const struct slice *value)
     if (value->size == 0 || value->text[0] == ' ' || value->text[value->size - 1] == ' ' ||
         !is_visible(value))
         return false;
+    if (f == FIELD_HOST && !address_is_host(value->text, value->size))
+        return false; /* the gate says why */
     bool any = fields[f].only[0] == NULL;
     for (size_t i = 0; i < 2 && !any && fields[f].only[i] != NULL; i++)
         any = strlen(fields[f].only[i]) == value->size &&

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Whether each test that docs/faults.md and docs/security.md name exists.
+# Whether each test exists that docs/faults.md, docs/security.md and the list of
+# hostile inputs name.
 set -u
 bad=0
 for page in docs/faults.md docs/security.md; do
@@ -11,4 +12,12 @@ for page in docs/faults.md docs/security.md; do
         fi
     done < <(grep -o '`\(unit\|integration\)/test_[a-z0-9_]*: [a-z0-9_]*`' $page | tr -d '`' | sort -u)
 done
+list=tests/data/hostile_inputs.txt
+while read -r _ case file name; do
+    file=${file%:}
+    if [ "$file" != - ] && ! grep -qs "^static void test_$name(" "tests/$file.c"; then
+        echo "$list: $case: there is no test_$name in tests/$file.c"
+        bad=1
+    fi
+done < <(grep -v '^#' $list)
 exit $bad
