@@ -173,6 +173,7 @@ static int replay_file(struct input *in, struct replay_settings *settings, FILE 
     if (f == NULL)
         return -1;
     settings->has_time = sample_file_has_time(f);
+    settings->has_groups = sample_file_has_groups(f);
     struct replay *r = replay_new(settings, out);
     while ((rc = sample_file_next(f, &row, e)) == 1)
         replay_row(r, &row);

@@ -18,6 +18,7 @@ struct replay {
     struct urn urn; /* drawn only to know where its groups end */
     FILE *out;
     double percent;
+    bool has_groups;
     enum arm reference;
     int64_t opened_ns, now_ns; /* the present segment's beginning; the last draw */
     uint64_t n_requests;
@@ -41,6 +42,7 @@ struct replay *replay_new(const struct replay_settings *settings, FILE *out)
     r->rule = rule_new(&rule);
     r->out = out;
     r->percent = settings->percent;
+    r->has_groups = settings->has_groups;
     r->reference = settings->reference;
     r->verdict = VERDICT_NONE;
     rng_seed(&r->urn.rng, 1);
@@ -113,7 +115,7 @@ void replay_row(struct replay *r, const struct sample_row *row)
         open_share(r);
     if (__builtin_add_overflow(r->opened_ns, row->time_ns, &r->now_ns))
         r->now_ns = INT64_MAX; /* segments of centuries */
-    bool ends_group = urn_draw(&r->urn).ends_group;
+    bool ends_group = r->has_groups ? row->ends_group : urn_draw(&r->urn).ends_group;
     struct rule_ticket ticket = rule_draw(r->rule, row->arm, ends_group, r->now_ns);
     rule_end_call(r->rule, &ticket, &sample);
     r->n_requests++;

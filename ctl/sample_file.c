@@ -28,6 +28,7 @@ enum column {
     COLUMN_SERVICE,
     COLUMN_OUTCOME,
     COLUMN_STALLED,
+    COLUMN_GROUP_END,
     N_COLUMNS
 };
 
@@ -50,7 +51,8 @@ struct cell {
 
 /* Reads a cell into *row: 0, or -1 with err. */
 typedef int take_fn(struct sample_file *f, struct cell cell, struct sample_row *row, struct err *e);
-static take_fn take_arm, take_round_trip, take_time, take_service, take_outcome, take_stalled;
+static take_fn take_arm, take_round_trip, take_time, take_service, take_outcome, take_stalled,
+    take_group_end;
 
 static const struct {
     const char *name;
@@ -63,6 +65,7 @@ static const struct {
     [COLUMN_SERVICE] = {"service_ms", take_service, false},
     [COLUMN_OUTCOME] = {"outcome", take_outcome, false},
     [COLUMN_STALLED] = {"stalled", take_stalled, false},
+    [COLUMN_GROUP_END] = {"group_end", take_group_end, false},
 };
 
 static const char *const arm_names[N_ARMS] = {
@@ -128,7 +131,7 @@ static int take_column(struct sample_file *f, struct cell cell, struct err *e)
         const char *near = nearest_name(text, N_COLUMNS, column_at);
         return err_set(e, "bad-samples",
                        "%s: line 1: there is no column '%s'%s%s%s; the columns are arm, "
-                       "round_trip_ms, time_ms, service_ms, outcome and stalled",
+                       "round_trip_ms, time_ms, service_ms, outcome, stalled and group_end",
                        f->name, text, near != NULL ? "; did you mean '" : "",
                        near != NULL ? near : "", near != NULL ? "'?" : "");
     }
@@ -207,6 +210,11 @@ void sample_file_free(struct sample_file **f)
         free((*f)->header);
     free(*f);
     *f = NULL;
+}
+
+bool sample_file_has_groups(const struct sample_file *f)
+{
+    return f->has_column[COLUMN_GROUP_END];
 }
 
 bool sample_file_has_time(const struct sample_file *f)
@@ -312,13 +320,25 @@ static int take_outcome(struct sample_file *f, struct cell cell, struct sample_r
     return 0;
 }
 
+static int take_bit(const struct sample_file *f, enum column column, struct cell cell, bool *bit,
+                    struct err *e)
+{
+    *bit = is_name(cell, "1");
+    if (!*bit && !is_name(cell, "0"))
+        return refuse_cell(f, column, "0 or 1", cell, e);
+    return 0;
+}
+
 static int take_stalled(struct sample_file *f, struct cell cell, struct sample_row *row,
                         struct err *e)
 {
-    row->stalled = is_name(cell, "1");
-    if (!row->stalled && !is_name(cell, "0"))
-        return refuse_cell(f, COLUMN_STALLED, "0 or 1", cell, e);
-    return 0;
+    return take_bit(f, COLUMN_STALLED, cell, &row->stalled, e);
+}
+
+static int take_group_end(struct sample_file *f, struct cell cell, struct sample_row *row,
+                          struct err *e)
+{
+    return take_bit(f, COLUMN_GROUP_END, cell, &row->ends_group, e);
 }
 
 static int refuse_count(const struct sample_file *f, size_t found, struct err *e)

@@ -283,7 +283,7 @@ struct judge_ticket judge_draw(struct judge *j, enum arm arm, bool ends_group, i
     ticket.era = j->era;
     ticket.draw = rule_draw(j->rule, arm, ends_group, now_ns);
     if (j->log != NULL)
-        ticket.log_place = sample_log_draw(j->log, arm, now_ns);
+        ticket.log_place = sample_log_draw(j->log, arm, ends_group, now_ns);
     return ticket;
 }
 

@@ -50,6 +50,7 @@ struct draw {
     enum arm arm;
     bool ended;
     bool begins_segment;
+    bool ends_group;
     int64_t time_ns;
     struct rule_sample sample;
 };
@@ -76,7 +77,7 @@ static const char *const outcome_names[N_OUTCOMES] = {
     [OUTCOME_DEATH] = "death", [OUTCOME_UNASKED] = "unasked",
 };
 
-static const char header[] = "arm,time_ms,round_trip_ms,service_ms,outcome,stalled\n";
+static const char header[] = "arm,time_ms,round_trip_ms,service_ms,outcome,stalled,group_end\n";
 
 /* --- The helper thread ------------------------------------------------------*/
 
@@ -202,8 +203,8 @@ static void print_line(struct sample_log *log, const struct draw *d)
     n += print_ms(out + n, LINE_BYTES - n, true, (uint64_t)d->time_ns);
     n += print_ms(out + n, LINE_BYTES - n, ok, s->round_trip_ns);
     n += print_ms(out + n, LINE_BYTES - n, ok && s->has_service, s->service_ns);
-    n +=
-        (size_t)snprintf(out + n, LINE_BYTES - n, "%s,%d\n", outcome_names[s->outcome], s->stalled);
+    n += (size_t)snprintf(out + n, LINE_BYTES - n, "%s,%d,%d\n", outcome_names[s->outcome],
+                          s->stalled, d->ends_group);
     assert(n < LINE_BYTES);
     c->n += n;
 }
@@ -290,14 +291,16 @@ static void grow(struct sample_log *log)
     log->n_ring = n;
 }
 
-uint64_t sample_log_draw(struct sample_log *log, enum arm arm, int64_t now_ns)
+uint64_t sample_log_draw(struct sample_log *log, enum arm arm, bool ends_group, int64_t now_ns)
 {
     if (log->file == NULL)
         return 0;
     if (log->next - log->first >= log->n_ring)
         grow(log);
-    *draw_at(log, log->next) = (struct draw){
-        .arm = arm, .begins_segment = log->segment_is_due, .time_ns = now_ns - log->start_ns};
+    *draw_at(log, log->next) = (struct draw){.arm = arm,
+                                             .begins_segment = log->segment_is_due,
+                                             .ends_group = ends_group,
+                                             .time_ns = now_ns - log->start_ns};
     log->segment_is_due = false;
     return log->next++;
 }
