@@ -35,7 +35,8 @@ void sample_log_open_share(struct sample_log *log, int64_t now_ns);
  * followed the first of them. */
 void sample_log_end(struct sample_log *log);
 
-/* One request was drawn; ends_group: see urn.h. Returns its place, for the call's end; 0: nothing is logged. */
+/* One request was drawn; ends_group: see urn.h. Returns its place, for the call's end; 0: nothing
+ * is logged. */
 uint64_t sample_log_draw(struct sample_log *log, enum arm arm, bool ends_group, int64_t now_ns);
 
 /* Once per place; a place of an earlier deployment, or 0, is ignored. */
