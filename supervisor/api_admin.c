@@ -205,7 +205,7 @@ static int start_deploy(struct api_admin *a, struct exchange *x, const struct or
         .sha256 = order->sha256,
         .percent = order->percent,
         .replace = order->replace,
-        .by = "rest",
+        .by = BY_REST,
     };
     if (order->model_path == NULL || order->model_path[0] == '\0')
         return err_set_at(e, "missing-model-path", "/model_path",

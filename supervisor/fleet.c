@@ -139,8 +139,9 @@ static void give_up(struct slot *s, const char *how)
     char text[200];
     snprintf(text, sizeof text, "%.60s died %lld times within 60 s, the last time with %s",
              s->model->version, (long long)f->means.settings->crash_limit, how);
-    clear_slot(s, "its version died too often");
     f->listener.gave_up(f->listener.arg, s->role, text);
+    if (s->model != NULL)
+        clear_slot(s, "its version died too often");
 }
 
 static bool has_begun(const struct slot *s)

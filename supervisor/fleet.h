@@ -42,7 +42,7 @@ struct fleet_listener {
      * baseline, which is tried again for ever: its trouble is the fleet's affair.
      * may_pass: it was an accident, or not in time; no word against the model. */
     void (*failed)(void *arg, enum role role, const struct err *why, bool may_pass);
-    /* Its processes died too often within a minute; the role is empty now. */
+    /* Its processes died too often within a minute; the role is empty when this returns. */
     void (*gave_up)(void *arg, enum role role, const char *why);
     /* A process has gone, whatever its role was. */
     void (*buried)(void *arg);

@@ -123,19 +123,19 @@ static void on_look_around(void *arg, struct judge_surroundings *s)
 static void on_up(void *arg, enum role role)
 {
     const struct canaryd *d = arg;
-    rollout_on_up(d->rollout, (int)role);
+    rollout_on_up(d->rollout, role);
 }
 
 static void on_failed(void *arg, enum role role, const struct err *why, bool may_pass)
 {
     const struct canaryd *d = arg;
-    rollout_on_failed(d->rollout, (int)role, why, may_pass);
+    rollout_on_failed(d->rollout, role, why, may_pass);
 }
 
 static void on_gave_up(void *arg, enum role role, const char *why)
 {
     const struct canaryd *d = arg;
-    rollout_on_gave_up(d->rollout, (int)role, why);
+    rollout_on_gave_up(d->rollout, role, why);
 }
 
 static void on_buried(void *arg)

@@ -27,7 +27,7 @@
 
 static void candidate_failed(struct rollout *r, const struct err *why)
 {
-    if (strcmp(r->candidate.by, "reload") == 0 || strcmp(r->candidate.by, "settings") == 0)
+    if (r->candidate.by == BY_RELOAD || r->candidate.by == BY_SETTINGS)
         rollout_note_setting(r, ""); /* the next reload tries it again */
     rollout_handle(r, ROLLOUT_EVENT_CANDIDATE_FAILED, &(struct occasion){.why = why});
     rollout_answer_candidate(r, why);
@@ -99,7 +99,7 @@ static void candidate_up(struct rollout *r)
     rollout_save_candidate(r, on_candidate_saved, saved);
 }
 
-void rollout_on_up(struct rollout *r, int role)
+void rollout_on_up(struct rollout *r, enum role role)
 {
     router_wake(r->rooms.router);
     if (role == ROLE_CANDIDATE)
@@ -108,7 +108,7 @@ void rollout_on_up(struct rollout *r, int role)
         rollout_stable_up(r);
 }
 
-void rollout_on_failed(struct rollout *r, int role, const struct err *why, bool may_pass)
+void rollout_on_failed(struct rollout *r, enum role role, const struct err *why, bool may_pass)
 {
     if (role == ROLE_CANDIDATE)
         candidate_failed(r, why);
@@ -116,7 +116,7 @@ void rollout_on_failed(struct rollout *r, int role, const struct err *why, bool 
         r->listener.hopeless(r->listener.arg, why, may_pass);
 }
 
-void rollout_on_gave_up(struct rollout *r, int role, const char *why)
+void rollout_on_gave_up(struct rollout *r, enum role role, const char *why)
 {
     assert(role == ROLE_CANARY);
     (void)role;
@@ -175,7 +175,7 @@ void rollout_apply_slowdown(struct rollout *r)
     fleet_set_delay(r->rooms.fleet, ROLE_CANARY, r->slowdown ? r->settings->slowdown_ms : 0);
 }
 
-void rollout_deploy_setting(struct rollout *r, const char *by)
+void rollout_deploy_setting(struct rollout *r, enum deployer by)
 {
     const struct deploy_request request = {
         .path = r->settings->canary_model, .replace = true, .by = by};
@@ -199,7 +199,7 @@ static void act_on_canary_setting(struct rollout *r)
     if (!r->serving || r->stopping) /* rollout_stable_up deploys it when its time comes */
         return;
     if (wanted[0] != '\0')
-        rollout_deploy_setting(r, "reload");
+        rollout_deploy_setting(r, BY_RELOAD);
     else if (r->state != ROLLOUT_IDLE)
         rollout_rollback(r, &by, &e);
 }

@@ -16,8 +16,8 @@
 struct candidate {
     struct load *load; /* until the model is there */
     double percent;    /* 0: whatever canary_percent says */
-    const char *by;
-    uint64_t deployment;     /* its number, once it has one */
+    enum deployer by;
+    uint64_t deployment;     /* its number; 0: there is no candidate */
     int64_t canary_start_ns; /* of one that goes on after a restart; else 0 */
     bool is_restored;        /* it was the canary of the last canaryd */
     bool saving;             /* it is ready, and on its way to the disk */
@@ -126,8 +126,8 @@ void rollout_forget_due_setting(struct rollout *r);
 /* canary_model as it was last acted on. */
 void rollout_note_setting(struct rollout *r, const char *canary_model);
 
-/* by: "settings" or "reload". */
-void rollout_deploy_setting(struct rollout *r, const char *by);
+/* by: BY_SETTINGS or BY_RELOAD. */
+void rollout_deploy_setting(struct rollout *r, enum deployer by);
 void rollout_apply_slowdown(struct rollout *r);
 
 /* Of processes that end by accident before stable, or a restored canary, is up. */

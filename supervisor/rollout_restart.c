@@ -83,7 +83,7 @@ static void restore_canary(struct rollout *r, const struct saved_state *saved)
     const struct deploy_request request = {
         .path = saved->canary.path,
         .percent = saved->percent_by_settings ? 0 : saved->percent,
-        .by = "restart",
+        .by = BY_RESTART,
         .model = model,
         .deployment = saved->deployment,
         .canary_start_ns = saved->canary_start_ns,
@@ -95,11 +95,11 @@ static void restore_canary(struct rollout *r, const struct saved_state *saved)
 
 void rollout_act_on_due_setting(struct rollout *r)
 {
-    if (!r->setting_is_due || r->stopping || r->candidate.by != NULL)
+    if (!r->setting_is_due || r->stopping || r->candidate.deployment != 0)
         return;
     rollout_forget_due_setting(r);
     if (r->settings->canary_model[0] != '\0')
-        rollout_deploy_setting(r, "settings");
+        rollout_deploy_setting(r, BY_SETTINGS);
 }
 
 void rollout_forget_due_setting(struct rollout *r)

@@ -47,9 +47,9 @@ const char *arm_user_name(enum arm arm)
     return arms[arm].user_name;
 }
 
-int router_role(enum arm arm)
+enum role router_role(enum arm arm)
 {
-    return (int)arms[arm].role;
+    return arms[arm].role;
 }
 
 /* --- Endings ----------------------------------------------------------------*/

@@ -39,7 +39,7 @@ static void on_up(void *arg, enum role role)
     if (h->without_rollout)
         router_wake(h->router);
     else
-        rollout_on_up(h->rollout, (int)role);
+        rollout_on_up(h->rollout, role);
 }
 
 static void on_failed(void *arg, enum role role, const struct err *why, bool may_pass)
@@ -50,7 +50,7 @@ static void on_failed(void *arg, enum role role, const struct err *why, bool may
     snprintf(h->code, sizeof h->code, "%s", why->code);
     snprintf(h->text, sizeof h->text, "%s", why->text);
     if (!h->without_rollout)
-        rollout_on_failed(h->rollout, (int)role, why, may_pass);
+        rollout_on_failed(h->rollout, role, why, may_pass);
 }
 
 static void on_gave_up(void *arg, enum role role, const char *why)
@@ -59,7 +59,7 @@ static void on_gave_up(void *arg, enum role role, const char *why)
     h->n_gave_up[role]++;
     snprintf(h->text, sizeof h->text, "%s", why);
     if (!h->without_rollout)
-        rollout_on_gave_up(h->rollout, (int)role, why);
+        rollout_on_gave_up(h->rollout, role, why);
 }
 
 static void on_buried(void *arg)

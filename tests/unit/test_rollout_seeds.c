@@ -396,7 +396,7 @@ static void order_deployment(bool replace)
     bool wanted = !x.stopped && (replace || (!has_candidate() && !has_canary()));
     snprintf(path, sizeof path, "m%u", x.n_models++);
     const struct deploy_request request = {
-        .path = path, .percent = chance(50) ? 20 : 0, .replace = replace, .by = "rest"};
+        .path = path, .percent = chance(50) ? 20 : 0, .replace = replace, .by = BY_REST};
     o->accepted = rollout_deploy(x.rollout, &request, on_deployed, o, &e) == 0;
     o->inside = false;
     check(o->accepted == wanted && o->n_done == 0);
@@ -520,7 +520,7 @@ static void come_up(enum role role)
     s->ready = true;
     if (role == ROLE_CANDIDATE && chance(10))
         s->n_features = 4;
-    rollout_on_up(x.rollout, (int)role);
+    rollout_on_up(x.rollout, role);
 }
 
 static void candidate_up(void)
@@ -565,9 +565,9 @@ static void canary_gives_up(void)
 {
     if (!has_canary())
         return;
-    empty(ROLE_CANARY);
     x.rolled_back_by = "crash-loop";
     rollout_on_gave_up(x.rollout, ROLE_CANARY, "canary died 3 times");
+    check(x.slots[ROLE_CANARY].model == NULL);
 }
 
 static void verdict(void)
