@@ -217,12 +217,13 @@ static void begin_head(struct conn *c, struct evbuffer *input, size_t from, int6
 static void on_input(struct evbuffer *input, const struct evbuffer_cb_info *info, void *arg)
 {
     struct conn *c = arg;
-    if (info->n_added == 0)
+    bool is_begun = c->phase == PHASE_HEAD || c->phase == PHASE_BODY;
+    if (info->n_added == 0 || (is_begun && raw_message_is_seen(&c->message)))
         return;
     size_t from = evbuffer_get_length(input) - info->n_added;
     if (c->phase == PHASE_NEW || c->phase == PHASE_IDLE) {
         begin_head(c, input, from, clock_coarse_ns());
-    } else if (c->phase == PHASE_HEAD || c->phase == PHASE_BODY) {
+    } else if (is_begun) {
         take_input(c, input, from);
         if (c->phase == PHASE_HEAD && raw_message_has_head(&c->message))
             conn_enter(c, PHASE_BODY, clock_coarse_ns());
@@ -367,8 +368,9 @@ void conns_set_limits(struct conns *s, const struct conns_limits *limits)
             arm(s, deadline_of(TAILQ_FIRST(&s->phases[phase])));
 }
 
-void conns_set_express(struct conns *s, conns_express *express, void *arg)
+void conns_set_express(struct conns *s, conns_express *express, void *arg, size_t max_body)
 {
+    s->express_max_body = max_body;
     s->express = express;
     s->express_arg = arg;
 }

@@ -245,7 +245,7 @@ int gateway_accept(struct gateway *g, int fd, enum door door, struct err *e)
                                          .arg = d};
     *d = (struct doorway){.gateway = g, .door = door};
     d->port = port_new(g->base, &options);
-    conns_set_express(port_conns(d->port), on_express, d);
+    conns_set_express(port_conns(d->port), on_express, d, (size_t)g->options.max_body_bytes);
     conns_set_kept_field(port_conns(d->port), g->kept_field);
     return port_accept(d->port, fd, e);
 }
