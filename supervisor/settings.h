@@ -94,6 +94,8 @@ void settings_free(struct settings **s);
 
 #define SETTINGS_MAX_WORKERS 64 /* of workers_per_version */
 
+#define SETTINGS_MAX_IN_FLIGHT 1000000 /* of max_in_flight */
+
 /* Logs every setting that differs, with its values and when the new one takes
  * effect: at once, from the next deployment on, or at the next start. */
 void settings_log_changes(const struct settings *now, const struct settings *wanted);

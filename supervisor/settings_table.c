@@ -158,7 +158,7 @@ const struct setting settings_table[] = {
      .scope = SCOPE_NEXT_DEPLOYMENT, .initial = "1", .unit = "processes", .help = "of each model; the least busy is asked"},
     {AT(crash_limit), TYPE_WHOLE, 1, 1000,
      .initial = "3", .unit = "deaths", .help = "of a canary within 60 s roll it back"},
-    {AT(max_in_flight), TYPE_WHOLE, 1, 1e6, .initial = "1024", .unit = "requests",
+    {AT(max_in_flight), TYPE_WHOLE, 1, SETTINGS_MAX_IN_FLIGHT, .initial = "1024", .unit = "requests",
      .help = "more are held for some ms, then answered 503 with Retry-After"},
     {AT(max_body_bytes), TYPE_WHOLE, 1, 1024 * 1024, .scope = SCOPE_NEXT_START,
      .initial = "262144", .unit = "bytes", .help = "of a request's body"},

@@ -284,6 +284,41 @@ static void test_a_worker_that_only_talks(void **state)
     assert_int_equal(f.n_broken, 1);
 }
 
+/* It answers now and then, so it never seems to hang; most of its calls time out
+ * and stay owed. That has an end long before the table has. */
+static void test_answers_that_never_come(void **state)
+{
+    enum { BATCH = 512 };
+    static int n_by_late_call;
+    const double feature = 1;
+    (void)state;
+    n_by_late_call = 0;
+    for (int asked = 0; asked < CHANNEL_MAX_LATE; asked += BATCH) {
+        assert_int_equal(f.n_broken, 0);
+        for (int i = 0; i < BATCH; i++)
+            channel_predict(f.channel, &feature, 1, 1, 0, on_done, &n_by_late_call);
+        loop_until(f.base, n_by_late_call == asked + BATCH);
+        ask(&ends[0]);
+        f.peer.n_asked = 0;
+        do {
+            event_base_loop(f.base, EVLOOP_NONBLOCK);
+            peer_read(&f.peer);
+        } while (f.peer.n_asked < (asked == 0 ? BATCH + 1 : 1));
+        int before = ends[0];
+        peer_answer(&f.peer, f.peer.asked[f.peer.n_asked - 1], 1);
+        loop_until(f.base, ends[0] > before);
+    }
+    assert_int_equal(channel_n_owed(f.channel), CHANNEL_MAX_LATE);
+    assert_int_equal(f.n_broken, 0);
+    channel_predict(f.channel, &feature, 1, 1, 0, on_done, &n_by_late_call);
+    loop_until(f.base, n_by_late_call == CHANNEL_MAX_LATE + 1);
+    assert_int_equal(f.n_broken, 1);
+    assert_string_equal(f.broken_text, "it owes more than 65536 answers that nobody waits for");
+    ask(&ends[1]);
+    loop_settle(f.base);
+    assert_int_equal(f.n_broken, 1);
+}
+
 /* --- A worker by lot --------------------------------------------------------*/
 
 enum { N_CALLS = 2000, N_SEEDS = 4 };
@@ -371,6 +406,7 @@ int main(void)
         CASE(test_the_rest_of_one_that_lives),
         CASE(test_a_failed_write_reads_the_rest),
         CASE(test_a_worker_that_only_talks),
+        CASE(test_answers_that_never_come),
         CASE(test_each_call_ends_once),
     };
     return cmocka_run_group_tests_name("channel_broken", tests, NULL, NULL);
