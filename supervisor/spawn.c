@@ -184,12 +184,26 @@ void spawn_kill(const struct spawned *child)
     kill(-child->pid, SIGKILL); /* not yet reaped: the group's number is still its own */
 }
 
+/* The pid of a child that has ended, or 0. */
+static pid_t ended(int pidfd)
+{
+    siginfo_t info = {0};
+    int rc = waitid(P_PIDFD, (id_t)pidfd, &info, WEXITED | WNOHANG | WNOWAIT);
+    return rc == 0 ? info.si_pid : 0;
+}
+
+bool spawn_has_ended(int pidfd)
+{
+    return ended(pidfd) > 0;
+}
+
 int spawn_reap(int pidfd, char *how, size_t size)
 {
     siginfo_t info = {0};
-    if (waitid(P_PIDFD, (id_t)pidfd, &info, WEXITED | WNOHANG | WNOWAIT) < 0 || info.si_pid == 0)
+    pid_t pid = ended(pidfd);
+    if (pid == 0)
         return -1;
-    kill(-info.si_pid, SIGKILL); /* what it leaves behind; after the wait the number is free */
+    kill(-pid, SIGKILL); /* what it leaves behind; after the wait the number is free */
     if (waitid(P_PIDFD, (id_t)pidfd, &info, WEXITED | WNOHANG) < 0)
         return -1;
     if (info.si_code == CLD_EXITED)
