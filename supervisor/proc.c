@@ -19,9 +19,12 @@
 #include "supervisor/modelref.h"
 #include "supervisor/proc_private.h"
 #include "supervisor/python.h"
+#include "supervisor/role.h"
 #include "supervisor/words.h"
 
 /* --- The board --------------------------------------------------------------*/
+
+_Static_assert(ROLE_MAX_PROCESSES <= BOARD_PROCESSES, "each process has its rows");
 
 static const enum board_outcome board_outcomes[N_CALL_OUTCOMES] = {
     [CALL_OK] = BOARD_OK,
