@@ -220,7 +220,7 @@ static void on_hup(evutil_socket_t fd, short what, void *arg)
     if (d->serves) /* else READY would be said too early: it ends RELOADING */
         notify_reloading(d->notify);
     struct settings *wanted =
-        settings_load(d->cli.config, d->cli.overrides, d->cli.n_overrides, &e);
+        settings_reload(d->settings, d->cli.config, d->cli.overrides, d->cli.n_overrides, &e);
     if (wanted != NULL &&
         access_set(d->access, wanted->admin_token_file, wanted->allowed_hosts, &e) < 0)
         settings_free(&wanted);

@@ -85,6 +85,11 @@ struct settings {
  * expected. */
 struct settings *settings_load(const char *file, const char *const *overrides, size_t n,
                                struct err *e);
+
+/* The same while now is in force (NULL: nothing is): a worker_user of the same name is
+ * not looked up again, for that may block. */
+struct settings *settings_reload(const struct settings *now, const char *file,
+                                 const char *const *overrides, size_t n, struct err *e);
 void settings_free(struct settings **s);
 
 /* The numbers of a deployment's "percent" too: above 0, at most 50. */
