@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Whether each test that docs/faults.md and docs/security.md name exists.
+# Whether each test that docs/faults.md and docs/security.md name exists, and
+# docs/http.md names each status of the table of problems.
 set -u
 bad=0
 for page in docs/faults.md docs/security.md; do
@@ -10,5 +11,11 @@ for page in docs/faults.md docs/security.md; do
             bad=1
         fi
     done < <(grep -o '`\(unit\|integration\)/test_[a-z0-9_]*: [a-z0-9_]*`' $page | tr -d '`' | sort -u)
+done
+for status in $(grep -o '^    {"[a-z0-9-]*", *[0-9]*' supervisor/problems.c | grep -o '[0-9]*$' | sort -u); do
+    if ! grep -q "\b$status\b" docs/http.md; then
+        echo "docs/http.md: there is no $status, which supervisor/problems.c has"
+        bad=1
+    fi
 done
 exit $bad
