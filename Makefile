@@ -54,8 +54,9 @@ INTEGRATION_TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/integration/test
 # A program that the unit tests start as a worker; of the rest each takes what it names, and
 # so may take the place of what it does not want.
 EVIL_WORKER       := $(BUILD)/tests/support/evil_worker
-# Preloaded by tests: the n-th allocation fails; canaryd dies at a named point.
+# Preloaded by tests: the n-th allocation fails; the disk is slow; canaryd dies at a named point.
 FAILING_MALLOC    := $(BUILD)/tests/support/failing_malloc.so
+SLOW_DISK         := $(BUILD)/tests/support/slow_disk.so
 TRIPWIRE          := $(BUILD)/tests/support/tripwire.so
 FOR_VALGRIND      := $(BUILD)/tests/support/for_valgrind.so
 TEST_SUPPORT      := $(filter-out $(EVIL_WORKER).o $(TRIPWIRE:.so=.o) %/main.o,\
@@ -93,10 +94,11 @@ $(BUILD)/tests/%: $(BUILD)/tests/%.o $(BUILD)/tests/support.a $(BUILD)/tests/all
 	$(call say,LD,$@)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
 
-$(FAILING_MALLOC) $(FOR_VALGRIND): $(BUILD)/tests/support/%.so: tests/support/preload/%.c
+$(FAILING_MALLOC) $(SLOW_DISK) $(FOR_VALGRIND): $(BUILD)/tests/support/%.so: tests/support/preload/%.c \
+    tests/support/preload/heap_page.h
 	$(call say,LD,$@)
 	@mkdir -p $(@D)
-	$(Q)$(CC) -std=c17 -D_GNU_SOURCE $(OPT) $(WARN) -fPIC -shared -o $@ $<
+	$(Q)$(CC) -std=c17 -D_GNU_SOURCE -I. $(OPT) $(WARN) -fPIC -shared -o $@ $<
 
 $(CHAOS): $(call objects,tests/chaos/*.c) $(BUILD)/tests/support.a $(BUILD)/tests/all.a
 	$(call say,LD,$@)
@@ -133,13 +135,13 @@ test: ## install, build, and run every test
 	@etc/install-deps.sh build test $(if $(filter 1,$(PYTHON)),python)
 	@$(MAKE) --no-print-directory check
 
-check: $(PROGRAMS) $(EVIL_WORKER) $(TRIPWIRE) $(FAILING_MALLOC) $(CHAOS) $(UNIT_TESTS) $(INTEGRATION_TESTS)
+check: $(PROGRAMS) $(EVIL_WORKER) $(TRIPWIRE) $(FAILING_MALLOC) $(SLOW_DISK) $(CHAOS) $(UNIT_TESTS) $(INTEGRATION_TESTS)
 	@CANARYD_BUILD=$(BUILD) tests/run.sh $(UNIT_TESTS) $(INTEGRATION_TESTS)
 
 unit: $(PROGRAMS) $(EVIL_WORKER) $(UNIT_TESTS) ## run the unit tests alone
 	@CANARYD_BUILD=$(BUILD) tests/run.sh $(UNIT_TESTS)
 
-integration: $(PROGRAMS) $(EVIL_WORKER) $(TRIPWIRE) $(FAILING_MALLOC) $(CHAOS) $(INTEGRATION_TESTS) ## run the integration tests alone
+integration: $(PROGRAMS) $(EVIL_WORKER) $(TRIPWIRE) $(FAILING_MALLOC) $(SLOW_DISK) $(CHAOS) $(INTEGRATION_TESTS) ## run the integration tests alone
 	@CANARYD_BUILD=$(BUILD) tests/run.sh $(INTEGRATION_TESTS)
 
 S ?= 60
@@ -179,17 +181,20 @@ simulate: $(SIMULATE) ## false alarms and time to detect: RUNS=1000 SEED=1, ARGS
 	    python3 tests/simulate/plot.py $(BUILD)/simulate.json $(BUILD)/simulate.svg; fi
 	@echo "  also as $(BUILD)/simulate.md, .json and .svg"
 
-BENCH_TOOLS := $(addprefix $(BUILD)/tests/bench/,bare_evhttp raw_epoll model_server json_cost)
+BENCH_TOOLS := $(addprefix $(BUILD)/tests/bench/,bare_evhttp raw_epoll model_server json_cost slow_worker samples_cost)
 $(BENCH_TOOLS): $(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o $(BUILD)/tests/all.a
 	$(call say,LD,$@)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
-.PHONY: bench bench-deps json-cost instructions
+.PHONY: bench bench-deps growth json-cost instructions
 bench: $(PROGRAMS) $(BENCH_TOOLS) ## canaryd beside what one would use instead; ARGS=--help tells more
 	@tests/bench/bench.py $(BUILD) $(ARGS)
 
 instructions: $(PROGRAMS) $(FOR_VALGRIND) ## instructions per request beside the committed ones; UPDATE=1, ARGS=--rooms
 	@tests/bench/instructions.py $(BUILD) $(if $(UPDATE),--update) $(ARGS)
+
+growth: $(PROGRAMS) $(BENCH_TOOLS) ## how cost grows with features, connections, models, samples; where a loop ends
+	@tests/bench/growth.py $(BUILD) $(ARGS)
 
 fairness: $(PROGRAMS) ## what two workers of one model differ by, and whether such a canary stays
 	@tests/bench/fairness.py $(BUILD) $(ARGS)
@@ -247,7 +252,8 @@ coverage: ## line coverage of the tests, by gcov
 STATE_DIR := /var/lib/canaryd
 MODEL_DIR := $(PREFIX)/share/canaryd/models
 INSTALLED := $(addprefix bin/,canaryd canary-worker canary-worker-python canaryctl) share/man/man1/canaryctl.1 \
-    share/man/man8/canaryd.8 lib/systemd/system/canaryd.service lib/systemd/system/canaryd.socket \
+    share/man/man8/canaryd.8 $(addprefix lib/systemd/system/,canaryd.service canaryd-bind.service canaryd.socket \
+    canaryd-admin.socket) \
     lib/sysusers.d/canaryd.conf \
     $(addprefix share/canaryd/,export.py train.py FORMAT.md $(notdir $(wildcard worker/python/*.py)))
 SERVICE_SETTINGS := sed 's|"model_dir": "models"|"model_dir": "$(MODEL_DIR)"|; \
@@ -265,9 +271,11 @@ install: all ## copy programs, man pages, units, models and settings to $(DESTDI
 	    $(DESTDIR)$(PREFIX)/share/canaryd
 	$(Q)install -m 644 docs/man/canaryctl.1 $(DESTDIR)$(PREFIX)/share/man/man1
 	$(Q)install -m 644 docs/man/canaryd.8 $(DESTDIR)$(PREFIX)/share/man/man8
-	$(Q)for unit in canaryd.service canaryd.socket; do \
+	$(Q)for unit in canaryd.service canaryd.socket canaryd-admin.socket; do \
 	    sed 's|@PREFIX@|$(PREFIX)|' etc/$$unit | \
 	    install -m 644 /dev/stdin $(DESTDIR)$(PREFIX)/lib/systemd/system/$$unit; done
+	$(Q)sed -f etc/own-bind.sed $(DESTDIR)$(PREFIX)/lib/systemd/system/canaryd.service | \
+	    install -m 644 /dev/stdin $(DESTDIR)$(PREFIX)/lib/systemd/system/canaryd-bind.service
 	$(Q)install -m 644 etc/canaryd.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/canaryd.conf
 	$(Q)for model in model_v1.json model_v2.json model_v2.joblib; do \
 	    test -e $(DESTDIR)$(MODEL_DIR)/$$model || \

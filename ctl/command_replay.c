@@ -44,6 +44,7 @@ static const struct {
     {OPTION_SERVICE_TAIL_PART, offsetof(struct rule_settings, row[ROW_SERVICE_TAIL].part), 1},
     {OPTION_ERRORS_PART, offsetof(struct rule_settings, row[ROW_ERRORS].part), 1},
     {OPTION_PROMOTION_MARGIN, offsetof(struct rule_settings, promotion_margin), 1},
+    {OPTION_PROMOTION_ALPHA, offsetof(struct rule_settings, promotion_alpha), 1},
 };
 
 static const struct {
@@ -75,6 +76,8 @@ static struct rule_settings settings_of(const struct options *o)
     }
     if (options_given(o, OPTION_MIN_SAMPLES))
         settings.min_samples = (uint64_t)o->number[OPTION_MIN_SAMPLES];
+    if (options_given(o, OPTION_PROMOTION_MIN_SAMPLES))
+        settings.promotion_min_samples = (uint64_t)o->number[OPTION_PROMOTION_MIN_SAMPLES];
     if (o->observe_only != NULL)
         observe(&settings, o->observe_only);
     return settings;
@@ -170,6 +173,7 @@ static int replay_file(struct input *in, struct replay_settings *settings, FILE 
     if (f == NULL)
         return -1;
     settings->has_time = sample_file_has_time(f);
+    settings->has_groups = sample_file_has_groups(f);
     struct replay *r = replay_new(settings, out);
     while ((rc = sample_file_next(f, &row, e)) == 1)
         replay_row(r, &row);

@@ -276,6 +276,16 @@ static const struct {
          .argument = "R",
          .range = {.min = ABOVE_0, .max = 100, .initial = 0.1},
          .help = "how much slower a canary may be and be promoted (default: 0.1)"},
+    [OPTION_PROMOTION_ALPHA] =
+        {.name = "promotion-alpha",
+         .argument = "A",
+         .range = {.min = ABOVE_0, .max = 0.5, .initial = 0.05},
+         .help = "probability of promoting one that is slower by just that (default: 0.05)"},
+    [OPTION_PROMOTION_MIN_SAMPLES] =
+        {.name = "promotion-min-samples",
+         .argument = "N",
+         .range = {.min = 30, .max = MAX_COUNT, .whole = true, .initial = 200},
+         .help = "the canary's before it is promoted (default: 200)"},
     [OPTION_HELP] = {.name = "help",
                      .argument = NULL,
                      .read = NULL,

@@ -5,6 +5,7 @@
 #include "ctl/print_health.h"
 
 #include <math.h>
+#include <stdio.h>
 
 #include "common/jsonx.h"
 #include "ctl/member.h"
@@ -93,6 +94,101 @@ static void print_metrics(const struct printer *p, const cJSON *metrics)
     }
 }
 
+/* "+0.120 ms", or "-". */
+static const char *cell_signed_ms(char text[PRINT_CELL_SIZE], const cJSON *number)
+{
+    if (cJSON_IsNumber(number))
+        snprintf(text, PRINT_CELL_SIZE, "%+.3f ms", number->valuedouble);
+    else
+        snprintf(text, PRINT_CELL_SIZE, "-");
+    return text;
+}
+
+static void print_effect(const struct printer *p, const char *clock, const cJSON *effect)
+{
+    char difference[PRINT_CELL_SIZE], low[PRINT_CELL_SIZE], high[PRINT_CELL_SIZE];
+    char detectable[PRINT_CELL_SIZE];
+    const cJSON *interval = member_array(effect, "interval_ms");
+    double ignored;
+    if (!member_number(effect, "difference_ms", &ignored))
+        return;
+    print_text(p, STYLE_PLAIN, "    %-10s  %14s  %14s  %14s  %14s\n", clock,
+               cell_signed_ms(difference, jsonx_member(effect, "difference_ms")),
+               cell_signed_ms(low, cJSON_GetArrayItem(interval, 0)),
+               cell_signed_ms(high, cJSON_GetArrayItem(interval, 1)),
+               cell_signed_ms(detectable, jsonx_member(effect, "minimum_detectable_effect_ms")));
+}
+
+static void print_effects(const struct printer *p, const cJSON *health)
+{
+    const cJSON *effect = member_object(health, "effect");
+    const cJSON *service = member_object(health, "service_effect");
+    double ignored;
+    if (!member_number(effect, "difference_ms", &ignored) &&
+        !member_number(service, "difference_ms", &ignored))
+        return;
+    print_text(p, STYLE_DIM, "  effect (over blocks; its interval holds at every look)\n");
+    print_text(p, STYLE_DIM, "    %-10s  %14s  %14s  %14s  %14s\n", "clock", "difference", "from",
+               "to", "found from");
+    print_effect(p, "round_trip", effect);
+    print_effect(p, "service", service);
+}
+
+/* What of a clock is still to be shown: ", round_trip mean and tail". */
+static size_t lacking(const cJSON *clock, char *text, size_t size)
+{
+    bool mean = member_true(member_object(clock, "mean"), "shown");
+    bool tail = member_true(member_object(clock, "tail"), "shown");
+    if (mean && tail)
+        return 0;
+    int n = snprintf(text, size, ", %.20s%s%s%s%s", member_text(clock, "clock", "-"),
+                     mean ? "" : " mean", mean || tail ? "" : " and", tail ? "" : " tail",
+                     member_true(clock, "enough_samples") ? "" : " (too few samples)");
+    return (size_t)n < size ? (size_t)n : size - 1;
+}
+
+static void print_promotion(const struct printer *p, const cJSON *promotion)
+{
+    char text[200] = "", request[PRINT_CELL_SIZE];
+    size_t n = 0;
+    const cJSON *clock;
+    if (promotion == NULL)
+        return;
+    if (member_true(promotion, "shown")) {
+        print_field(p, "as good as stable", "shown at request %s",
+                    cell_count(request, promotion, "promoted_at"));
+        return;
+    }
+    cJSON_ArrayForEach(clock, member_array(promotion, "clocks")) {
+        n += lacking(clock, text + n, sizeof text - n);
+    }
+    if (!member_true(promotion, "errors_are_fine"))
+        snprintf(text + n, sizeof text - n, ", errors");
+    print_field(p, "as good as stable", "not shown yet%s%s", text[0] != '\0' ? ": " : "",
+                text[0] != '\0' ? text + 2 : "");
+}
+
+static void print_expected(const struct printer *p, const cJSON *expected, const char *name,
+                           const char *requests, const char *label)
+{
+    char time[PRINT_CELL_SIZE], n[PRINT_CELL_SIZE];
+    double seconds;
+    if (member_number(expected, name, &seconds) && seconds > 0)
+        print_field(p, label, "in %s, %s requests from now", cell_duration(time, seconds),
+                    cell_count(n, expected, requests));
+}
+
+/* What is to come; where there is no canary, nothing. */
+static void print_outlook(const struct printer *p, const cJSON *health)
+{
+    const cJSON *expected = member_object(health, "expected");
+    if (member_true(health, "rolled_back") || cJSON_IsFalse(jsonx_member(health, "canary_active")))
+        return;
+    print_promotion(p, member_object(health, "promotion"));
+    print_expected(p, expected, "rollback_s", "rollback_requests", "if it stays slower");
+    print_expected(p, expected, "promotion_s", "promotion_requests", "if it is as good");
+}
+
 static void print_rollback(const struct printer *p, const cJSON *health)
 {
     const char *by = member_text(health, "rolled_back_by", "judge");
@@ -115,4 +211,6 @@ void print_health(const struct printer *p, const cJSON *health)
         print_field(p, "min samples", "%s from each model",
                     cell_count(text, health, "min_samples"));
     print_metrics(p, member_array(health, "metrics"));
+    print_effects(p, health);
+    print_outlook(p, health);
 }

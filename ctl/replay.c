@@ -17,9 +17,21 @@ struct replay {
     struct rule *rule;
     struct urn urn; /* drawn only to know where its groups end */
     FILE *out;
+    double percent;
+    bool has_groups;
+    enum arm reference;
+    int64_t opened_ns, now_ns; /* the present segment's beginning; the last draw */
     uint64_t n_requests;
     enum verdict verdict; /* the last one told */
 };
+
+/* As the server does: a new urn, and no block goes on. */
+static void open_share(struct replay *r)
+{
+    r->opened_ns = r->now_ns;
+    urn_set_share(&r->urn, r->percent, r->reference == ARM_BASELINE);
+    rule_open_share(r->rule, r->reference, r->now_ns);
+}
 
 struct replay *replay_new(const struct replay_settings *settings, FILE *out)
 {
@@ -29,10 +41,12 @@ struct replay *replay_new(const struct replay_settings *settings, FILE *out)
         rule.clock[clock].block_ns = 0;
     r->rule = rule_new(&rule);
     r->out = out;
+    r->percent = settings->percent;
+    r->has_groups = settings->has_groups;
+    r->reference = settings->reference;
     r->verdict = VERDICT_NONE;
     rng_seed(&r->urn.rng, 1);
-    urn_set_share(&r->urn, settings->percent, settings->reference == ARM_BASELINE);
-    rule_open_share(r->rule, settings->reference, 0);
+    open_share(r);
     return r;
 }
 
@@ -97,8 +111,12 @@ void replay_row(struct replay *r, const struct sample_row *row)
         .has_service = row->has_service,
         .stalled = row->stalled,
     };
-    bool ends_group = urn_draw(&r->urn).ends_group;
-    struct rule_ticket ticket = rule_draw(r->rule, row->arm, ends_group, row->time_ns);
+    if (row->begins_segment)
+        open_share(r);
+    if (__builtin_add_overflow(r->opened_ns, row->time_ns, &r->now_ns))
+        r->now_ns = INT64_MAX; /* segments of centuries */
+    bool ends_group = r->has_groups ? row->ends_group : urn_draw(&r->urn).ends_group;
+    struct rule_ticket ticket = rule_draw(r->rule, row->arm, ends_group, r->now_ns);
     rule_end_call(r->rule, &ticket, &sample);
     r->n_requests++;
     enum verdict verdict = rule_verdict(r->rule);

@@ -17,6 +17,7 @@ struct replay_settings {
     struct rule_settings rule;
     double percent;     /* the canary's share: gives the size of the urn's groups */
     enum arm reference; /* ARM_BASELINE or ARM_STABLE */
+    bool has_groups;    /* rows say where groups end, whatever percent says */
     bool has_time;      /* else a block is one group of draws, whatever block_ns says */
 };
 

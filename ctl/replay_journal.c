@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
  * See replay_journal.h. Recomputed are: t from the means and the interval, p from
- * t and its degrees of freedom, each row's threshold or always-valid p from its
+ * t and its degrees of freedom, each row's evidence from the moments of its
+ * differences or from what its bets have won, its threshold and always-valid p from
  * alpha and evidence, and the verdict from the rows.
  */
 #include "ctl/replay_journal.h"
@@ -20,6 +21,7 @@
 #include "ctl/member.h"
 #include "judge/bet.h"
 #include "judge/boundary.h"
+#include "judge/rule_report.h"
 #include "judge/welch.h"
 
 #define TOLERANCE 1e-6 /* relative: latencies stand there in ms with all their digits */
@@ -29,6 +31,7 @@ enum { UPPER_TAIL = 0, PLAIN = 0 }; /* libRmath's arguments */
 /* One decision under examination. */
 struct decision {
     const cJSON *health;
+    const cJSON *basis; /* an array; NULL: an older server's journal has none */
     cJSON *differences; /* sentences */
 };
 
@@ -84,11 +87,80 @@ static double ln_growth(double alpha, double threshold)
     return fmax(0, h - b.h_a);
 }
 
+static bool is_of(const cJSON *entry, const cJSON *metric)
+{
+    return strcmp(member_text(entry, "test", ""), member_text(metric, "test", "")) == 0 &&
+           strcmp(member_text(entry, "clock", ""), member_text(metric, "clock", "")) == 0;
+}
+
+/* What the metric was computed from, or NULL. */
+static const cJSON *basis_of(const struct decision *d, const cJSON *metric)
+{
+    const cJSON *entry;
+    cJSON_ArrayForEach(entry, d->basis) {
+        if (is_of(entry, metric))
+            return entry;
+    }
+    return NULL;
+}
+
+/* Row M again, from the moments of its differences. */
+static void check_mean(struct decision *d, const char *what, const cJSON *metric,
+                       const cJSON *basis, double alpha)
+{
+    const struct boundary b = boundary_of(alpha);
+    double n, first, mean, variance, vif, fired_at;
+    if (!member_number(basis, "blocks", &n) || !member_number(basis, "first_look", &first) ||
+        !member_number(basis, "mean_ns", &mean) || !(first > 0) || !(n >= 2) ||
+        !member_number(basis, "variance_ns2", &variance) || !member_number(basis, "vif", &vif))
+        return;
+    double ln_r = log(fmax(1, n / first)), t = mean / sqrt(vif * variance / n);
+    compare(d, what, metric, "threshold", boundary_z(&b, ln_r));
+    compare(d, what, metric, "evidence", boundary_deviate(t, n - 1));
+    if (boundary_is_crossed(&b, t, n - 1, ln_r) && !member_number(metric, "fired_at", &fired_at))
+        differs(d, "%sits threshold is reached, and it has not fired", what);
+}
+
+/* False unless all numbers are there. */
+static bool read_bet(const cJSON *object, struct bet_basis *bet)
+{
+    const cJSON *wealths = member_array(object, "ln_wealths");
+    int n = 0;
+    const cJSON *item;
+    cJSON_ArrayForEach(item, wealths) {
+        if (n == BET_LAMBDAS || !cJSON_IsNumber(item))
+            return false;
+        bet->ln_wealth[n++] = item->valuedouble;
+    }
+    return n == BET_LAMBDAS && member_number(object, "vif", &bet->vif) && bet->vif > 0;
+}
+
+/* Rows T and E again, from what their bets have won. */
+static void check_bets(struct decision *d, const char *what, const cJSON *metric,
+                       const cJSON *basis)
+{
+    double ln_e[RULE_MAX_BETS];
+    size_t n = 0;
+    const cJSON *object;
+    cJSON_ArrayForEach(object, member_array(basis, "bets")) {
+        struct bet_basis bet;
+        if (n == RULE_MAX_BETS || !read_bet(object, &bet))
+            return;
+        ln_e[n++] = bet_basis_ln_e(&bet);
+    }
+    if (n > 0)
+        compare(d, what, metric, "evidence", bet_family(ln_e, n));
+}
+
 static void check_metric(struct decision *d, const cJSON *metric, const char *name)
 {
     double alpha, threshold, evidence;
     char what[64];
+    const cJSON *basis = basis_of(d, metric);
     snprintf(what, sizeof what, "%s: ", name);
+    check_bets(d, what, metric, basis);
+    if (member_number(metric, "alpha", &alpha) && alpha > 0 && alpha < 1)
+        check_mean(d, what, metric, basis, alpha);
     if (!member_number(metric, "alpha", &alpha) || !(alpha > 0 && alpha < 1) ||
         !member_number(metric, "threshold", &threshold) ||
         !member_number(metric, "evidence", &evidence))
@@ -175,6 +247,7 @@ static void print_line(FILE *out, cJSON *line)
 static bool examine(const cJSON *entry, uint64_t line_number, FILE *out)
 {
     struct decision d = {.health = member_object(entry, "health"),
+                         .basis = member_array(entry, "basis"),
                          .differences = cJSON_CreateArray()};
     cJSON *line = cJSON_CreateObject();
     check_welch(&d);

@@ -28,6 +28,7 @@ enum column {
     COLUMN_SERVICE,
     COLUMN_OUTCOME,
     COLUMN_STALLED,
+    COLUMN_GROUP_END,
     N_COLUMNS
 };
 
@@ -38,6 +39,8 @@ struct sample_file {
     size_t n_columns;
     bool has_column[N_COLUMNS];
     int64_t last_time_ns;
+    char *header; /* the first line, without a byte order mark */
+    size_t n_header;
 };
 
 /* The text of a cell, without its quotes. */
@@ -48,7 +51,8 @@ struct cell {
 
 /* Reads a cell into *row: 0, or -1 with err. */
 typedef int take_fn(struct sample_file *f, struct cell cell, struct sample_row *row, struct err *e);
-static take_fn take_arm, take_round_trip, take_time, take_service, take_outcome, take_stalled;
+static take_fn take_arm, take_round_trip, take_time, take_service, take_outcome, take_stalled,
+    take_group_end;
 
 static const struct {
     const char *name;
@@ -61,6 +65,7 @@ static const struct {
     [COLUMN_SERVICE] = {"service_ms", take_service, false},
     [COLUMN_OUTCOME] = {"outcome", take_outcome, false},
     [COLUMN_STALLED] = {"stalled", take_stalled, false},
+    [COLUMN_GROUP_END] = {"group_end", take_group_end, false},
 };
 
 static const char *const arm_names[N_ARMS] = {
@@ -126,7 +131,7 @@ static int take_column(struct sample_file *f, struct cell cell, struct err *e)
         const char *near = nearest_name(text, N_COLUMNS, column_at);
         return err_set(e, "bad-samples",
                        "%s: line 1: there is no column '%s'%s%s%s; the columns are arm, "
-                       "round_trip_ms, time_ms, service_ms, outcome and stalled",
+                       "round_trip_ms, time_ms, service_ms, outcome, stalled and group_end",
                        f->name, text, near != NULL ? "; did you mean '" : "",
                        near != NULL ? near : "", near != NULL ? "'?" : "");
     }
@@ -153,9 +158,15 @@ static int next_line(struct sample_file *f, char **line, size_t *n, struct err *
     return err_set_errno(e, "io", "%s", f->name);
 }
 
+/* The line behind a byte order mark, which spreadsheets write. */
+static const char *past_mark(const char *line, size_t n)
+{
+    static const char mark[] = "\xef\xbb\xbf";
+    return n >= 3 && memcmp(line, mark, 3) == 0 ? line + 3 : line;
+}
+
 static int read_header(struct sample_file *f, struct err *e)
 {
-    static const char mark[] = "\xef\xbb\xbf"; /* spreadsheets write it */
     char *line;
     size_t n;
     int rc = next_line(f, &line, &n, e);
@@ -164,9 +175,10 @@ static int read_header(struct sample_file *f, struct err *e)
     if (rc == 0)
         return err_set(e, "bad-samples", "%s: the file is empty; its first line names the columns",
                        f->name);
-    const char *at = line, *end = line + n;
-    if (n >= 3 && memcmp(line, mark, 3) == 0)
-        at += 3;
+    const char *at = past_mark(line, n), *end = line + n;
+    f->n_header = (size_t)(end - at);
+    f->header = mem_alloc(f->n_header + 1);
+    memcpy(f->header, at, f->n_header);
     for (;; at++) {
         struct cell cell;
         at = take_cell(at, end, &cell);
@@ -194,8 +206,15 @@ struct sample_file *sample_file_open(int fd, const char *name, struct err *e)
 
 void sample_file_free(struct sample_file **f)
 {
+    if (*f != NULL)
+        free((*f)->header);
     free(*f);
     *f = NULL;
+}
+
+bool sample_file_has_groups(const struct sample_file *f)
+{
+    return f->has_column[COLUMN_GROUP_END];
 }
 
 bool sample_file_has_time(const struct sample_file *f)
@@ -301,13 +320,25 @@ static int take_outcome(struct sample_file *f, struct cell cell, struct sample_r
     return 0;
 }
 
+static int take_bit(const struct sample_file *f, enum column column, struct cell cell, bool *bit,
+                    struct err *e)
+{
+    *bit = is_name(cell, "1");
+    if (!*bit && !is_name(cell, "0"))
+        return refuse_cell(f, column, "0 or 1", cell, e);
+    return 0;
+}
+
 static int take_stalled(struct sample_file *f, struct cell cell, struct sample_row *row,
                         struct err *e)
 {
-    row->stalled = is_name(cell, "1");
-    if (!row->stalled && !is_name(cell, "0"))
-        return refuse_cell(f, COLUMN_STALLED, "0 or 1", cell, e);
-    return 0;
+    return take_bit(f, COLUMN_STALLED, cell, &row->stalled, e);
+}
+
+static int take_group_end(struct sample_file *f, struct cell cell, struct sample_row *row,
+                          struct err *e)
+{
+    return take_bit(f, COLUMN_GROUP_END, cell, &row->ends_group, e);
 }
 
 static int refuse_count(const struct sample_file *f, size_t found, struct err *e)
@@ -316,14 +347,32 @@ static int refuse_count(const struct sample_file *f, size_t found, struct err *e
                    f->lines.line, f->n_columns, found > f->n_columns ? "at least " : "", found);
 }
 
+static bool is_header(const struct sample_file *f, const char *line, size_t n)
+{
+    const char *text = past_mark(line, n);
+    size_t length = n - (size_t)(text - line);
+    return length == f->n_header && memcmp(text, f->header, length) == 0;
+}
+
 int sample_file_next(struct sample_file *f, struct sample_row *row, struct err *e)
 {
     struct sample_row got = {.outcome = OUTCOME_OK};
     char *line;
     size_t n;
-    int rc = next_line(f, &line, &n, e);
+    uint64_t empty = 0;
+    int rc;
+    while ((rc = next_line(f, &line, &n, e)) > 0 && (n == 0 || is_header(f, line, n))) {
+        if (n == 0) {
+            empty = f->lines.line;
+            continue;
+        }
+        got.begins_segment = true;
+        f->last_time_ns = 0;
+    }
     if (rc <= 0)
         return rc;
+    if (empty > 0)
+        return err_set(e, "bad-samples", "%s: line %" PRIu64 ": the line is empty", f->name, empty);
     const char *at = line, *end = line + n;
     for (size_t i = 0; i < f->n_columns; i++) {
         struct cell cell;

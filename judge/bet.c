@@ -5,6 +5,7 @@
 #include "judge/bet.h"
 
 #include <math.h>
+#include <string.h>
 
 static const double lambdas[BET_LAMBDAS] = {0.05, 0.1, 0.2, 0.4, 0.7, 0.95};
 
@@ -36,6 +37,19 @@ double bet_ln_e(const struct bet *b)
 {
     double ln_e = bet_family(b->ln_wealth, BET_LAMBDAS);
     return ln_e > 0 ? ln_e / series_vif(&b->g) : ln_e;
+}
+
+struct bet_basis bet_basis(const struct bet *b)
+{
+    struct bet_basis basis = {.vif = series_vif(&b->g)};
+    memcpy(basis.ln_wealth, b->ln_wealth, sizeof basis.ln_wealth);
+    return basis;
+}
+
+double bet_basis_ln_e(const struct bet_basis *b)
+{
+    double ln_e = bet_family(b->ln_wealth, BET_LAMBDAS);
+    return ln_e > 0 ? ln_e / b->vif : ln_e;
 }
 
 double bet_upper_bound(const struct bet *b)

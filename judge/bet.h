@@ -29,6 +29,15 @@ void bet_add(struct bet *b, double g);
  * VIF of g, for rounds that take after each other. 0 before the first round. */
 double bet_ln_e(const struct bet *b);
 
+/* What ln E is computed from. */
+struct bet_basis {
+    double ln_wealth[BET_LAMBDAS];
+    double vif;
+};
+
+struct bet_basis bet_basis(const struct bet *b);
+double bet_basis_ln_e(const struct bet_basis *b); /* bet_ln_e's */
+
 /* No less than bet_ln_e, and cheap. */
 double bet_upper_bound(const struct bet *b);
 

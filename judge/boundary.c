@@ -94,6 +94,8 @@ bool boundary_is_crossed(const struct boundary *b, double t, double df, double l
  * ln(1 - Phi) bring back. */
 double boundary_deviate(double t, double df)
 {
+    if (t < 0) /* 1 - p has lost what p had */
+        return -boundary_deviate(-t, df);
     double ln_p = pt(t, df, TAIL_UPPER, SCALE_LOG);
     double z = qnorm(ln_p, 0, 1, TAIL_UPPER, SCALE_LOG);
     for (int i = 0; i < 4 && isfinite(z) && z > 5; i++)

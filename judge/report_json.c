@@ -51,6 +51,42 @@ cJSON *report_metric_to_json(const struct rule_metric *m)
     return entry;
 }
 
+static cJSON *bet_to_json(const struct bet_basis *b)
+{
+    cJSON *object = cJSON_CreateObject();
+    cJSON_AddItemToObject(object, "ln_wealths", cJSON_CreateDoubleArray(b->ln_wealth, BET_LAMBDAS));
+    report_add_number(object, "vif", b->vif);
+    return object;
+}
+
+static cJSON *basis_to_json(const struct rule_metric *m)
+{
+    const struct rule_basis *b = &m->basis;
+    cJSON *object = cJSON_CreateObject();
+    cJSON_AddStringToObject(object, "test", m->test);
+    report_add_text(object, "clock", m->clock);
+    cJSON_AddNumberToObject(object, "blocks", (double)b->n_blocks);
+    if (b->n_bets == 0) {
+        cJSON_AddNumberToObject(object, "first_look", (double)b->first_look);
+        report_add_number(object, "mean_ns", b->mean);
+        report_add_number(object, "variance_ns2", b->variance);
+        report_add_number(object, "vif", b->vif);
+        return object;
+    }
+    cJSON *bets = cJSON_AddArrayToObject(object, "bets");
+    for (size_t i = 0; i < b->n_bets; i++)
+        cJSON_AddItemToArray(bets, bet_to_json(&b->bets[i]));
+    return object;
+}
+
+cJSON *report_basis_to_json(const struct rule_report *r)
+{
+    cJSON *rows = cJSON_CreateArray();
+    for (size_t i = 0; i < r->n_metrics; i++)
+        cJSON_AddItemToArray(rows, basis_to_json(&r->metrics[i]));
+    return rows;
+}
+
 cJSON *report_effect_to_json(const struct rule_effect *e)
 {
     cJSON *object = cJSON_CreateObject();

@@ -13,6 +13,11 @@
 /* {"test", "clock", "alpha", "evidence", "threshold", "anytime_p_value", "fired_at"} */
 cJSON *report_metric_to_json(const struct rule_metric *m);
 
+/* What the metrics were computed from, entry by entry: [{"test", "clock", "blocks",
+ * "first_look", "mean_ns", "variance_ns2", "vif"}, {"test", "clock", "blocks",
+ * "bets": [{"ln_wealths": [...], "vif"}, ...]}, ...] */
+cJSON *report_basis_to_json(const struct rule_report *r);
+
 /* {"difference_ms", "interval_ms": [low, high], "interval_level",
  * "minimum_detectable_effect_ms", "blocks", "reference_samples", "canary_samples"} */
 cJSON *report_effect_to_json(const struct rule_effect *e);

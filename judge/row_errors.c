@@ -32,6 +32,8 @@ bool row_errors_fire(const struct row_errors *row, double alpha)
 
 void row_errors_describe(const struct row_errors *row, double alpha, struct rule_metric *out)
 {
+    out->basis = (struct rule_basis){
+        .n_blocks = row->bet.g.x.n, .n_bets = 1, .bets = {bet_basis(&row->bet)}};
     out->threshold = bet_threshold(alpha);
     out->evidence = row->bet.g.x.n > 0 ? bet_ln_e(&row->bet) : NAN;
     out->anytime_p_value = row->bet.g.x.n > 0 ? bet_anytime_p(out->evidence) : NAN;

@@ -27,6 +27,11 @@ void row_mean_describe(const struct row_mean *row, const struct boundary *b, uin
     struct paired p = paired_of(&row->differences, first_look);
     out->threshold = boundary_z(b, p.ln_r);
     out->evidence = out->anytime_p_value = NAN;
+    out->basis = (struct rule_basis){.n_blocks = row->differences.x.n,
+                                     .first_look = first_look,
+                                     .mean = p.difference,
+                                     .variance = moments_variance(&row->differences.x),
+                                     .vif = series_vif(&row->differences)};
     if (first_look == 0 || isnan(p.t))
         return;
     out->evidence = boundary_deviate(p.t, p.df);

@@ -7,6 +7,8 @@
 
 #include <math.h>
 
+_Static_assert(N_TAIL_BETS <= RULE_MAX_BETS, "a report has room for all bets");
+
 #define MIN_SPREAD_NS 1e-6
 #define CORRECTION    0.25 /* of the mean score: how fast the level follows */
 
@@ -136,6 +138,9 @@ bool row_tail_fires(const struct row_tail *row, double alpha)
 void row_tail_describe(const struct row_tail *row, double alpha, struct rule_metric *out)
 {
     bool has_begun = row->bet[0].g.x.n > 0;
+    out->basis = (struct rule_basis){.n_blocks = row->bet[0].g.x.n, .n_bets = N_TAIL_BETS};
+    for (int i = 0; i < N_TAIL_BETS; i++)
+        out->basis.bets[i] = bet_basis(&row->bet[i]);
     out->threshold = bet_threshold(alpha);
     out->evidence = has_begun ? family(row) : NAN;
     out->anytime_p_value = has_begun ? bet_anytime_p(out->evidence) : NAN;

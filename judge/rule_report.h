@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "common/moments.h"
+#include "judge/bet.h"
 #include "judge/rule_settings.h"
 
 enum verdict {
@@ -19,6 +20,18 @@ enum verdict {
     VERDICT_PROMOTE,      /* shown: the canary is not worse than the margin */
     VERDICT_ROLLBACK,     /* shown: the canary is worse */
     N_VERDICTS
+};
+
+#define RULE_MAX_BETS 5
+
+/* What a metric's evidence and threshold are computed from. */
+struct rule_basis {
+    uint64_t n_blocks;     /* that the row has weighed */
+    uint64_t first_look;   /* row M: how many there were at its first look; 0: none yet */
+    double mean, variance; /* row M: of the differences; in ns */
+    double vif;            /* row M: of them */
+    size_t n_bets;         /* rows T and E */
+    struct bet_basis bets[RULE_MAX_BETS];
 };
 
 /* One guarded metric: evidence against the canary, and how much of it fires.
@@ -31,8 +44,9 @@ struct rule_metric {
     double evidence;        /* NAN: none can be computed yet; may be INFINITY */
     double threshold;       /* evidence of so much fires */
     double anytime_p_value; /* NAN: none; valid however often one looks */
-    bool observe;           /* told only */
-    uint64_t fired_at;      /* the last draw of the block at which it first fired; 0: it has not */
+    struct rule_basis basis;
+    bool observe;      /* told only */
+    uint64_t fired_at; /* the last draw of the block at which it first fired; 0: it has not */
 };
 
 /* The difference that one clock shows, canary minus reference, margin not taken

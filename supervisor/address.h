@@ -24,4 +24,8 @@ union address {
  * written, when it is neither IPv4 nor IPv6. */
 bool address_text(const union address *a, char *text, size_t size);
 
+/* Whether the n bytes could be a Host: of the characters of RFC 3986 section 3.2.2, and
+ * the port's. None is one, too. */
+bool address_is_host(const char *text, size_t n);
+
 #endif

@@ -88,8 +88,8 @@ static int read_percent(const cJSON *item, struct order *order, struct err *e)
         return wrong_type(item, "a number", e);
     if (!(item->valuedouble > 0) || item->valuedouble > SETTINGS_MAX_PERCENT)
         return err_set_at(e, "out-of-range", "/percent",
-                          "percent: expected above 0 and at most %d, got %g", SETTINGS_MAX_PERCENT,
-                          item->valuedouble);
+                          "percent: expected above 0 and at most %d, got %.17g",
+                          SETTINGS_MAX_PERCENT, item->valuedouble);
     order->percent = item->valuedouble;
     return 0;
 }
@@ -205,7 +205,7 @@ static int start_deploy(struct api_admin *a, struct exchange *x, const struct or
         .sha256 = order->sha256,
         .percent = order->percent,
         .replace = order->replace,
-        .by = "rest",
+        .by = BY_REST,
     };
     if (order->model_path == NULL || order->model_path[0] == '\0')
         return err_set_at(e, "missing-model-path", "/model_path",

@@ -149,8 +149,12 @@ static void expire(struct conn *c, int64_t now_ns)
         conn_end(c);
         return;
     }
-    err_set(&e, "request-timeout", "the request's %s was not whole within %lld ms",
-            is_head ? "head" : "body", (long long)allowed_ms(c->conns, c->phase));
+    const char *fault = is_head ? raw_message_fault(&c->message) : NULL;
+    if (fault != NULL)
+        err_set(&e, "malformed-request", "the request is malformed: %s", fault);
+    else
+        err_set(&e, "request-timeout", "the request's %s was not whole within %lld ms",
+                is_head ? "head" : "body", (long long)allowed_ms(c->conns, c->phase));
     dismiss(c, &e, now_ns);
 }
 
@@ -189,26 +193,42 @@ static void take_input(struct conn *c, struct evbuffer *input, size_t from)
     }
 }
 
+/* A head that is refused anyhow, such as a TLS hello, need not be waited for: its
+ * deadline is now. */
+static void hurry(struct conn *c, int64_t now_ns)
+{
+    struct conn_list *heads = &c->conns->phases[PHASE_HEAD];
+    TAILQ_REMOVE(heads, c, next);
+    TAILQ_INSERT_HEAD(heads, c, next);
+    c->since_ns = now_ns - allowed_ms(c->conns, PHASE_HEAD) * NS_PER_MS;
+    arm(c->conns, now_ns);
+}
+
 /* A request begins that is evhttp's: its bytes are in input from an offset on. */
 static void begin_head(struct conn *c, struct evbuffer *input, size_t from, int64_t now_ns)
 {
     raw_message_begin(&c->message);
     take_input(c, input, from);
     conn_enter(c, raw_message_has_head(&c->message) ? PHASE_BODY : PHASE_HEAD, now_ns);
+    if (c->phase == PHASE_HEAD && raw_message_fault(&c->message) != NULL)
+        hurry(c, now_ns);
 }
 
 static void on_input(struct evbuffer *input, const struct evbuffer_cb_info *info, void *arg)
 {
     struct conn *c = arg;
-    if (info->n_added == 0)
+    bool is_begun = c->phase == PHASE_HEAD || c->phase == PHASE_BODY;
+    if (info->n_added == 0 || (is_begun && raw_message_is_seen(&c->message)))
         return;
     size_t from = evbuffer_get_length(input) - info->n_added;
     if (c->phase == PHASE_NEW || c->phase == PHASE_IDLE) {
         begin_head(c, input, from, clock_coarse_ns());
-    } else if (c->phase == PHASE_HEAD || c->phase == PHASE_BODY) {
+    } else if (is_begun) {
         take_input(c, input, from);
         if (c->phase == PHASE_HEAD && raw_message_has_head(&c->message))
             conn_enter(c, PHASE_BODY, clock_coarse_ns());
+        if (c->phase == PHASE_HEAD && raw_message_fault(&c->message) != NULL)
+            hurry(c, clock_coarse_ns());
     }
 }
 
@@ -348,8 +368,9 @@ void conns_set_limits(struct conns *s, const struct conns_limits *limits)
             arm(s, deadline_of(TAILQ_FIRST(&s->phases[phase])));
 }
 
-void conns_set_express(struct conns *s, conns_express *express, void *arg)
+void conns_set_express(struct conns *s, conns_express *express, void *arg, size_t max_body)
 {
+    s->express_max_body = max_body;
     s->express = express;
     s->express_arg = arg;
 }

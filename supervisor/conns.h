@@ -60,9 +60,10 @@ int conn_fd(const struct conn *c);
 /* The express lane: a plain request at the front of an idle connection never
  * reaches evhttp. The callback has called conn_begin, and conn_express_answer will
  * be called for it; or it returns false and has done nothing, and evhttp reads the
- * request. r is only valid inside the callback. */
+ * request. r is only valid inside the callback. max_body: bytes of a body that is
+ * waited for. */
 typedef bool conns_express(void *arg, struct conn *c, const struct plain_request *r);
-void conns_set_express(struct conns *c, conns_express *express, void *arg);
+void conns_set_express(struct conns *c, conns_express *express, void *arg, size_t max_body);
 
 /* A field of that name makes a request not unusual; see plain_request_read. Borrowed;
  * "": none. */

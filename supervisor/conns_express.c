@@ -9,22 +9,24 @@
  *
  * A connection is ours while it waits for a request and while a plain one is under
  * way: evhttp, which waits for the first line of a request, hears of nothing. What
- * is not plain is put into the bufferevent's input, and the connection is evhttp's
- * until it has answered. What arrives behind a request that is under way stays in
- * the kernel, the client's end included.
+ * is not plain, or comes with half a head, is put into the bufferevent's input, and
+ * the connection is evhttp's until it has answered. What arrives behind a request
+ * that is under way stays in the kernel, the client's end included.
  */
 #include "supervisor/conns.h"
 
 #include <errno.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 
 #include <event2/event.h>
 
 #include "common/clock.h"
+#include "common/mem.h"
 #include "supervisor/conns_private.h"
 #include "supervisor/plain_request.h"
 
-/* A longer request is never plain; one that comes in pieces is not either. */
 #define READ_BYTES 65536
 
 static char arrived[READ_BYTES];
@@ -69,53 +71,106 @@ static void give_to_evhttp(struct conn *c)
 
 /* --- Taking requests ----------------------------------------------------------*/
 
-/* The bytes of the plain request that stands at the front and is under way now;
- * 0: there is none. */
-static size_t take_one(struct conn *c, const char *bytes, size_t n)
+enum taken {
+    TAKEN,      /* it is under way, or answered */
+    UNFINISHED, /* its body is still to come */
+    UNUSUAL,    /* evhttp's */
+};
+
+/* The request that stands at the front; size: how long it is, unless it is unusual. */
+static enum taken take_one(struct conn *c, const char *bytes, size_t n, size_t *size)
 {
     struct plain_request r;
     struct conns *s = c->conns;
-    if (s->express == NULL || !plain_request_read(bytes, n, s->kept_field, &r) ||
-        !s->express(s->express_arg, c, &r))
-        return 0;
-    return r.size;
+    if (s->express == NULL || !plain_request_begins(bytes, n, s->kept_field, &r))
+        return UNUSUAL;
+    *size = r.size;
+    if (r.size > n)
+        return r.body_size <= s->express_max_body ? UNFINISHED : UNUSUAL;
+    return s->express(s->express_arg, c, &r) ? TAKEN : UNUSUAL;
+}
+
+/* A long body comes in pieces: they are put where they belong, and no byte behind it is
+ * read. Its deadline is that of every body. */
+static void begin_body(struct conn *c, const char *bytes, size_t n, size_t size)
+{
+    c->express.request = mem_malloc(size);
+    memcpy(c->express.request, bytes, n);
+    c->express.n = n;
+    c->express.size = size;
+    conn_enter(c, PHASE_BODY, clock_coarse_ns());
 }
 
 static void take(struct conn *c, const char *bytes, size_t n)
 {
-    size_t at = 0, size;
-    while (is_waiting(c) && (size = take_one(c, bytes + at, n - at)) > 0)
+    enum taken taken = TAKEN;
+    size_t at = 0, size = 0;
+    while (is_waiting(c) && at < n && (taken = take_one(c, bytes + at, n - at, &size)) == TAKEN)
         at += size;
     if (at == n)
         return;
+    if (is_waiting(c) && taken == UNFINISHED) {
+        begin_body(c, bytes + at, n - at, size);
+        return;
+    }
     bool is_unusual = is_waiting(c);
     evbuffer_prepend(bufferevent_get_input(c->bev), bytes + at, n - at);
     if (is_unusual)
         give_to_evhttp(c);
 }
 
-/* Also called, by conn_look_again, for bytes that were read before. */
-static void on_readable(evutil_socket_t fd, short what, void *arg)
+/* Whether recv has brought bytes. An end, which is the connection's, is none: c is gone. */
+static bool has_brought(struct conn *c, ssize_t got)
 {
-    struct conn *c = arg;
-    struct evbuffer *input = bufferevent_get_input(c->bev);
-    (void)what;
-    if (!is_waiting(c)) {
-        if (c->express.is_ours)
-            event_del(c->express.on_readable); /* finish adds it again */
+    if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR))
+        conn_end(c);
+    return got > 0;
+}
+
+static void read_body(struct conn *c)
+{
+    size_t left = c->express.size - c->express.n;
+    ssize_t got = recv(c->fd, c->express.request + c->express.n, left, MSG_DONTWAIT);
+    if (!has_brought(c, got))
         return;
-    }
-    if (!c->express.is_ours)
-        claim(c);
+    c->express.n += (size_t)got;
+    if (c->express.n < c->express.size)
+        return;
+    char *request = c->express.request;
+    c->express.request = NULL;
+    conn_enter(c, PHASE_IDLE, clock_coarse_ns());
+    take(c, request, c->express.size);
+    free(request);
+}
+
+static void read_next(struct conn *c)
+{
+    struct evbuffer *input = bufferevent_get_input(c->bev);
     int kept = evbuffer_remove(input, arrived, sizeof arrived);
     size_t n = kept > 0 ? (size_t)kept : 0;
-    ssize_t got = recv(fd, arrived + n, sizeof arrived - n, MSG_DONTWAIT);
+    ssize_t got = recv(c->fd, arrived + n, sizeof arrived - n, MSG_DONTWAIT);
     if (got > 0)
         n += (size_t)got;
     if (n > 0 && !c->hang_up) /* behind the last answer nothing is a request */
         take(c, arrived, n);
-    else if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR))
-        conn_end(c);
+    else
+        has_brought(c, got);
+}
+
+/* Also called, by conn_wait_again, for bytes that were read before. */
+static void on_readable(evutil_socket_t fd, short what, void *arg)
+{
+    struct conn *c = arg;
+    (void)fd, (void)what;
+    if (c->express.request != NULL) {
+        read_body(c);
+    } else if (is_waiting(c)) {
+        if (!c->express.is_ours)
+            claim(c);
+        read_next(c);
+    } else if (c->express.is_ours) {
+        event_del(c->express.on_readable); /* finish adds it again */
+    }
 }
 
 void conn_wait(struct conn *c, struct event_base *base)
@@ -137,6 +192,7 @@ void conn_stop_waiting(struct conn *c)
 void conn_forget(struct conn *c)
 {
     event_free(c->express.on_readable);
+    free(c->express.request);
 }
 
 /* --- Answering ----------------------------------------------------------------*/

@@ -43,6 +43,8 @@ struct conn {
     struct {          /* of the express lane */
         bool is_ours; /* it reads, not evhttp */
         struct event *on_readable;
+        char *request;                         /* one whose body is on its way; NULL: none */
+        size_t n, size;                        /* of it: so far, in all */
         bufferevent_data_cb on_read, on_write; /* evhttp's, while it is ours */
         bufferevent_event_cb on_event;
     } express;
@@ -63,6 +65,7 @@ struct conns {
     struct rng rng; /* for request ids */
     conns_express *express;
     void *express_arg;
+    size_t express_max_body;
     const char *kept_field;
     size_t n, n_lingering;
     uint64_t n_refused;

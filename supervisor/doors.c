@@ -15,21 +15,23 @@
 #include "supervisor/notify.h"
 #include "supervisor/settings.h"
 
-/* A passed socket wins: under systemd the address is canaryd.socket's. */
-static int open_main(struct doors *d, const struct settings *s, struct err *e)
+/* A passed socket wins: under systemd the addresses are canaryd.socket's. */
+static void tell_unused(const char *setting, const char *value, const char *address)
 {
-    if (notify_listen_fd(&d->fd, e) < 0)
-        return -1;
-    bool passed = d->fd >= 0;
-    if (!passed)
-        d->fd = listen_on(s->listen, e);
+    if (value[0] != '\0' && strcmp(value, address) != 0)
+        log_warn("%s: %s is not used; the socket that was passed (LISTEN_FDS) has %s", setting,
+                 value, address);
+}
+
+static int open_main(struct doors *d, int passed, const struct settings *s, struct err *e)
+{
+    d->fd = passed >= 0 ? passed : listen_on(s->listen, e);
     if (d->fd < 0)
         return -1;
     if (listen_address(d->fd, d->address) < 0)
         return err_set_errno(e, "cannot-listen", "the address of the listening socket");
-    if (passed && strcmp(s->listen, d->address) != 0)
-        log_warn("listen: %s is not used; the socket that was passed (LISTEN_FDS) has %s",
-                 s->listen, d->address);
+    if (passed >= 0)
+        tell_unused("listen", s->listen, d->address);
     return 0;
 }
 
@@ -43,23 +45,33 @@ static int open_path(const char *path, const char *runtime_dir, struct err *e)
     return fd;
 }
 
-static int open_admin(struct doors *d, const struct settings *s, const char *runtime_dir,
-                      struct err *e)
+static int bind_admin(const char *address, const char *runtime_dir, struct err *e)
 {
     static const char prefix[] = "unix:";
-    const char *address = s->admin_listen;
     bool is_path = strncmp(address, prefix, strlen(prefix)) == 0;
-    if (address[0] == '\0')
-        return 0;
-    d->admin_fd =
-        is_path ? open_path(address + strlen(prefix), runtime_dir, e) : listen_on(address, e);
-    if (d->admin_fd < 0) {
+    int fd = is_path ? open_path(address + strlen(prefix), runtime_dir, e) : listen_on(address, e);
+    if (fd < 0)
         err_prefix(e, "admin_listen");
+    return fd;
+}
+
+static int open_admin(struct doors *d, int passed, const struct settings *s,
+                      const char *runtime_dir, struct err *e)
+{
+    if (passed < 0 && s->admin_listen[0] == '\0')
+        return 0;
+    d->admin_was_passed = passed >= 0;
+    d->admin_fd = passed >= 0 ? passed : bind_admin(s->admin_listen, runtime_dir, e);
+    if (d->admin_fd < 0)
         return -1;
-    }
+    if (listen_address(d->admin_fd, d->admin_address) < 0)
+        return err_set_errno(e, "cannot-listen", "the address of the admin socket");
     if (!listen_is_local(d->admin_fd))
-        return err_set(e, "bad-setting", "admin_listen: %s is not a loopback address", address);
-    return listen_address(d->admin_fd, d->admin_address);
+        return err_set(e, "bad-setting", "admin_listen: %s is not a loopback address",
+                       passed >= 0 ? d->admin_address : s->admin_listen);
+    if (passed >= 0)
+        tell_unused("admin_listen", s->admin_listen, d->admin_address);
+    return 0;
 }
 
 static enum door main_door(const struct doors *d)
@@ -73,8 +85,10 @@ static enum door main_door(const struct doors *d)
 
 int doors_open(struct doors *d, const struct settings *s, const char *runtime_dir, struct err *e)
 {
+    struct notify_sockets passed;
     *d = (struct doors){.fd = -1, .admin_fd = -1};
-    if (open_main(d, s, e) < 0 || open_admin(d, s, runtime_dir, e) < 0)
+    if (notify_sockets_take(&passed, e) < 0 || open_main(d, passed.http, s, e) < 0 ||
+        open_admin(d, passed.admin, s, runtime_dir, e) < 0)
         return -1;
     d->door = main_door(d);
     return 0;
@@ -97,7 +111,8 @@ void doors_close(struct doors *d)
 {
     fd_close(&d->fd);
     fd_close(&d->admin_fd);
-    listen_remove(d->admin_address);
+    if (!d->admin_was_passed)
+        listen_remove(d->admin_address);
 }
 
 struct conns_limits doors_limits(const struct settings *s)

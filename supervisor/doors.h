@@ -6,6 +6,8 @@
 #ifndef CANARYD_DOORS_H
 #define CANARYD_DOORS_H
 
+#include <stdbool.h>
+
 #include "common/err.h"
 #include "supervisor/access.h"
 #include "supervisor/conns.h"
@@ -19,11 +21,12 @@ struct doors {
     enum door door;
     char address[LISTEN_TEXT_SIZE];
     char admin_address[LISTEN_TEXT_SIZE]; /* "": no door of its own */
+    bool admin_was_passed;                /* its path is another's to remove */
 };
 
-/* Opens both; a passed socket (LISTEN_FDS) is the main one. runtime_dir: where a
+/* Opens both, or takes those that were passed (LISTEN_FDS). runtime_dir: where a
  * relative unix:PATH is. 0, or -1 with err "cannot-listen", "address-in-use" or, for an
- * admin_listen beyond loopback, "bad-setting". */
+ * admin door beyond loopback, "bad-setting". */
 int doors_open(struct doors *d, const struct settings *s, const char *runtime_dir, struct err *e);
 
 /* Hands them over: requests come from now on. */

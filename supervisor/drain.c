@@ -49,12 +49,19 @@ static bool http_is_drained(const struct drain *d)
            is_past(gateway_last_request_ns(g), QUIET_MS);
 }
 
+/* What was given up may be on its way to the disk, and must be taken back there while it
+ * is known who is stable. */
+static bool disk_is_done(const struct drain *d)
+{
+    return !store_is_busy(d->rooms.store) || is_past(d->began_ns, d->timeout_ms);
+}
+
 void drain_look(struct drain *d)
 {
     const struct drain_rooms *rooms = &d->rooms;
     if (!d->has_begun)
         return;
-    if (!d->fleet_stopped && http_is_drained(d)) {
+    if (!d->fleet_stopped && http_is_drained(d) && disk_is_done(d)) {
         d->fleet_stopped = true;
         d->fleet_stopped_ns = clock_mono_ns();
         router_stop(rooms->router);

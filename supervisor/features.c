@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
  * See features.h. A number whose digits fit 53 bits and whose power of ten is
- * exact in binary needs one correctly rounded operation; others go to strtod.
+ * exact in binary needs one correctly rounded operation; most others go to decimal.h,
+ * those of very many digits or far from 1 to strtod.
  * Source: Clinger 1990, "How to read floating point numbers accurately", PLDI.
  */
 #include "supervisor/features.h"
@@ -13,11 +14,12 @@
 #include <string.h>
 
 #include "common/jsonx.h"
+#include "supervisor/decimal.h"
+
+#define MAX_EXPONENT 9999
 
 #define MAX_EXACT_MANTISSA (UINT64_C(1) << 53)
 #define MAX_EXACT_POWER    22 /* 10^22 = 2^22 * 5^22, and 5^22 < 2^53 */
-#define MAX_DIGITS         19 /* that fit 64 bits whatever they are */
-#define MAX_EXPONENT       9999
 
 static const double powers[MAX_EXACT_POWER + 1] = {
     1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
@@ -116,18 +118,29 @@ static bool convert_slowly(const char *text, size_t n, double *value)
     return isfinite(*value);
 }
 
+/* Whether the digits fit the mantissa: zeros in front, of which there may be many, always do. */
+static bool fits_mantissa(const struct decimal *d, const char *number)
+{
+    long n = (long)d->n_digits;
+    for (; n > DECIMAL_MAX_DIGITS && (*number == '0' || *number == '.' || *number == '-'); number++)
+        n -= *number == '0';
+    return n <= DECIMAL_MAX_DIGITS;
+}
+
 static bool take_number(struct cursor *c, double *value)
 {
     struct decimal d;
+    double x;
     skip_blanks(c);
     const char *start = c->at;
     if (!take_decimal(c, &d) || c->at - start > JSONX_MAX_NUMBER)
         return false;
-    if (d.n_digits > MAX_DIGITS || d.mantissa > MAX_EXACT_MANTISSA ||
-        abs(d.exponent) > MAX_EXACT_POWER)
+    bool fits = d.n_digits <= DECIMAL_MAX_DIGITS || fits_mantissa(&d, start);
+    if (fits && d.mantissa <= MAX_EXACT_MANTISSA && abs(d.exponent) <= MAX_EXACT_POWER)
+        x = d.exponent < 0 ? (double)d.mantissa / powers[-d.exponent]
+                           : (double)d.mantissa * powers[d.exponent];
+    else if (!fits || !decimal_to_double(d.mantissa, d.exponent, &x))
         return convert_slowly(start, (size_t)(c->at - start), value);
-    double x = (double)d.mantissa;
-    x = d.exponent < 0 ? x / powers[-d.exponent] : x * powers[d.exponent];
     *value = d.negative ? -x : x;
     return true;
 }

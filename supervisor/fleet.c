@@ -43,6 +43,7 @@ struct slot {
     size_t turn; /* the seat that comes first among equals */
     bool was_up; /* some process of this model took calls */
     double delay_ms;
+    unsigned n_tries; /* before the role is up */
     unsigned n_restarts;
     int64_t *deaths_ns; /* a ring of the last MAX_CRASH_LIMIT ones */
     uint64_t n_deaths;
@@ -138,19 +139,31 @@ static void give_up(struct slot *s, const char *how)
     char text[200];
     snprintf(text, sizeof text, "%.60s died %lld times within 60 s, the last time with %s",
              s->model->version, (long long)f->means.settings->crash_limit, how);
-    clear_slot(s, "its version died too often");
     f->listener.gave_up(f->listener.arg, s->role, text);
+    if (s->model != NULL)
+        clear_slot(s, "its version died too often");
 }
 
-static void lose_proc(struct slot *s, struct seat *seat, const char *how, const struct err *why)
+static bool has_begun(const struct slot *s)
+{
+    return s->was_up || roles[s->role].may_never_be;
+}
+
+static bool may_try_again(const struct slot *s, enum end end)
+{
+    if (has_begun(s))
+        return roles[s->role].is_restarted;
+    return (end == END_ACCIDENT || end == END_NOT_BEGUN) && s->n_restarts + 1 < s->n_tries;
+}
+
+static void lose_proc(struct slot *s, struct seat *seat, const struct vacancy *v)
 {
     struct fleet *f = s->fleet;
-    bool has_begun = s->was_up || roles[s->role].may_never_be;
-    if (!has_begun || !roles[s->role].is_restarted) {
+    if (!may_try_again(s, v->end)) {
         clear_slot(s, "another process of its version failed");
-        f->listener.failed(f->listener.arg, s->role, why);
-    } else if (how != NULL && died_too_often(s)) { /* NULL: no memory or no room, that may pass */
-        give_up(s, how);
+        f->listener.failed(f->listener.arg, s->role, v->why, v->end != END_REFUSED);
+    } else if (has_begun(s) && v->how != NULL && died_too_often(s)) {
+        give_up(s, v->how);
     } else {
         s->n_restarts++;
         seat_restart(seat);
@@ -170,12 +183,12 @@ static void forget_retired(struct fleet *f, struct seat *seat)
     }
 }
 
-static void on_vacant(void *arg, struct seat *seat, const char *how, const struct err *why)
+static void on_vacant(void *arg, struct seat *seat, const struct vacancy *v)
 {
     struct fleet *f = arg;
     struct slot *s = slot_of(f, seat);
     if (s != NULL)
-        lose_proc(s, seat, how, why);
+        lose_proc(s, seat, v);
     else
         forget_retired(f, seat);
     f->listener.buried(f->listener.arg);
@@ -222,12 +235,13 @@ void fleet_set_settings(struct fleet *f, const struct settings *settings)
     f->means.settings = settings;
 }
 
-void fleet_start(struct fleet *f, enum role role, struct modelref *model)
+void fleet_start(struct fleet *f, enum role role, struct modelref *model, unsigned n_tries)
 {
     const struct seat_listener news = {.warm = on_warm, .vacant = on_vacant, .arg = f};
     struct slot *s = &f->slots[role];
     assert(s->model == NULL);
     s->model = modelref_keep(model);
+    s->n_tries = n_tries;
     s->n_seats = (size_t)f->means.settings->workers_per_version;
     for (size_t i = 0; i < s->n_seats; i++) {
         s->seats[i] = seat_new(&f->means, model, roles[role].name, &news);
@@ -273,6 +287,18 @@ size_t fleet_n_ready(const struct fleet *f, enum role role)
     for (size_t i = 0; i < s->n_seats; i++)
         n += seat_ready(s->seats[i]) != NULL;
     return n;
+}
+
+int64_t fleet_backlog_ns(const struct fleet *f, enum role role)
+{
+    const struct slot *s = &f->slots[role];
+    int64_t least = INT64_MAX;
+    for (size_t i = 0; i < s->n_seats; i++) {
+        const struct proc *p = seat_ready(s->seats[i]);
+        if (p != NULL && proc_backlog_ns(p) < least)
+            least = proc_backlog_ns(p);
+    }
+    return least < INT64_MAX ? least : 0;
 }
 
 bool fleet_is_holding(const struct fleet *f, enum role role)

@@ -31,9 +31,10 @@ struct fleet_listener {
     void (*up)(void *arg, enum role role);
     /* A process ended before the role was up ("model-invalid",
      * "worker-start-timeout", "spawn-failed"); the role is empty now. Never of a
-     * baseline, which is tried again for ever: its trouble is the fleet's affair. */
-    void (*failed)(void *arg, enum role role, const struct err *why);
-    /* Its processes died too often within a minute; the role is empty now. */
+     * baseline, which is tried again for ever: its trouble is the fleet's affair.
+     * may_pass: it was an accident, or not in time; no word against the model. */
+    void (*failed)(void *arg, enum role role, const struct err *why, bool may_pass);
+    /* Its processes died too often within a minute; the role is empty when this returns. */
     void (*gave_up)(void *arg, enum role role, const char *why);
     /* A process has gone, whatever its role was. */
     void (*buried)(void *arg);
@@ -48,8 +49,9 @@ void fleet_free(struct fleet **f); /* no process may be left */
 void fleet_set_settings(struct fleet *f, const struct settings *settings);
 
 /* Starts the model in an empty role, in workers_per_version processes, and keeps
- * a reference to it. News come through the listener, never from inside this call. */
-void fleet_start(struct fleet *f, enum role role, struct modelref *model);
+ * a reference to it. News come through the listener, never from inside this call.
+ * n_tries: of processes that end by accident before the role is up; at least 1. */
+void fleet_start(struct fleet *f, enum role role, struct modelref *model, unsigned n_tries);
 
 /* A process that takes calls for the role, or NULL while there is none. */
 struct proc *fleet_ready(const struct fleet *f, enum role role);
@@ -57,6 +59,9 @@ struct proc *fleet_ready(const struct fleet *f, enum role role);
 /* How many do, and whether one of them is held (see proc_hold). */
 size_t fleet_n_ready(const struct fleet *f, enum role role);
 bool fleet_is_holding(const struct fleet *f, enum role role);
+
+/* How long the least burdened of them will need for what it owes, in ns; 0 without one. */
+int64_t fleet_backlog_ns(const struct fleet *f, enum role role);
 
 /* The one to ask next: the least busy of them, by the answers that it owes, in
  * turn among equals; none that is held. but: not this one; may be NULL. */

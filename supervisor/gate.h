@@ -17,6 +17,10 @@ struct evhttp_request;
  * NULL. 0, or -1 with err, "malformed-request" or "unsupported-version". */
 int gate_check(struct evhttp_request *request, const char *fault, struct err *e);
 
+/* Whether the client wants the connection closed after the answer, anywhere in its
+ * Connection fields (RFC 9110 section 7.6.1); evhttp sees it only when it stands alone. */
+bool gate_wants_close(struct evhttp_request *request);
+
 /* Whether the message says how long its body is (Content-Length or chunked). */
 bool gate_has_body_length(struct evhttp_request *request);
 

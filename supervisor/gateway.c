@@ -167,7 +167,9 @@ static void on_request(struct evhttp_request *request, void *arg)
         return;
     }
     /* Bytes may follow that nobody announced: they must not become a request. */
-    if (method != EVHTTP_REQ_GET && method != EVHTTP_REQ_HEAD && !gate_has_body_length(request))
+    bool may_go_on =
+        method == EVHTTP_REQ_GET || method == EVHTTP_REQ_HEAD || gate_has_body_length(request);
+    if (!may_go_on || gate_wants_close(request))
         exchange_set_header(x, "Connection", "close");
     dispatch(x);
 }
@@ -243,7 +245,7 @@ int gateway_accept(struct gateway *g, int fd, enum door door, struct err *e)
                                          .arg = d};
     *d = (struct doorway){.gateway = g, .door = door};
     d->port = port_new(g->base, &options);
-    conns_set_express(port_conns(d->port), on_express, d);
+    conns_set_express(port_conns(d->port), on_express, d, (size_t)g->options.max_body_bytes);
     conns_set_kept_field(port_conns(d->port), g->kept_field);
     return port_accept(d->port, fd, e);
 }

@@ -100,19 +100,28 @@ struct exchange *exchange_new(const struct doorway *d, struct evhttp_request *re
     return x;
 }
 
+static char *put_text(char *at, const char *text, size_t n)
+{
+    memcpy(at, text, n);
+    at[n] = '\0';
+    return at;
+}
+
 struct exchange *exchange_new_express(const struct doorway *d, struct conn *c,
                                       const struct plain_request *r)
 {
-    struct exchange *x = mem_alloc(sizeof *x + r->body_size + r->kept_size + 2);
-    x->gateway = d->gateway;
-    x->doorway = d;
-    x->conn = c;
-    x->is_express = true;
-    x->path = d->gateway->express->path;
-    x->body = memcpy(x->express_texts, r->body, r->body_size);
-    x->body_size = r->body_size;
+    struct exchange *x = mem_malloc(sizeof *x + r->body_size + r->kept_size + 2);
+    char *texts = x->express_texts;
+    *x = (struct exchange){.gateway = d->gateway,
+                           .doorway = d,
+                           .conn = c,
+                           .is_express = true,
+                           .path = d->gateway->express->path,
+                           .body = texts,
+                           .body_size = r->body_size};
+    put_text(texts, r->body, r->body_size);
     if (r->kept != NULL)
-        x->kept = memcpy(x->express_texts + r->body_size + 1, r->kept, r->kept_size);
+        x->kept = put_text(texts + r->body_size + 1, r->kept, r->kept_size);
     choose_id(x, r->id, r->id_size);
     exchange_begin(x);
     return x;

@@ -12,6 +12,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "judge/report_json.h"
 #include "proto/board.h"
 #include "supervisor/sample_log.h"
 #include "supervisor/settings.h"
@@ -42,6 +43,7 @@ struct judge {
     struct judge_surroundings before; /* the deployment */
     bool told;                        /* the listener knows that the rule has fired */
     cJSON *frozen;                    /* the report of a rollback nobody asked for, or NULL */
+    cJSON *frozen_basis;              /* and what it was computed from */
     struct memory *memory;            /* NULL: none, or it was used */
     uint8_t bytes[RULE_EVIDENCE_MAX];
 };
@@ -73,6 +75,8 @@ static struct rule_settings rule_settings(const struct settings *s)
     for (enum rule_row row = 0; row < N_RULE_ROWS; row++)
         out.row[row] = (struct rule_row_settings){.part = parts[row], .observe = observed[row]};
     out.promotion_margin = s->promotion_margin;
+    out.promotion_alpha = s->promotion_alpha;
+    out.promotion_min_samples = (uint64_t)s->promotion_min_samples;
     return out;
 }
 
@@ -91,6 +95,16 @@ static void start_rule(struct judge *j)
 }
 
 /* --- The memory -------------------------------------------------------------*/
+
+/* To the new board at once: the next one to read it may come before judge_begin. */
+static void pass_on(struct judge *j, const struct memory *m)
+{
+    if (j->board == NULL)
+        return;
+    board_memo_write(j->board, BOARD_MEMO_COUNTS, m->deployment, m->counts, m->n_counts);
+    if (m->n_evidence > 0)
+        board_memo_write(j->board, BOARD_MEMO_EVIDENCE, m->deployment, m->evidence, m->n_evidence);
+}
 
 void judge_remember(struct judge *j, const struct board *last)
 {
@@ -111,6 +125,7 @@ void judge_remember(struct judge *j, const struct board *last)
     if (tag != m->deployment)
         m->n_evidence = 0;
     j->memory = m;
+    pass_on(j, m);
 }
 
 /* Whether the rule goes on with what the board remembered of this deployment. */
@@ -194,6 +209,7 @@ void judge_free(struct judge **j)
         return;
     rule_free(&(*j)->rule);
     cJSON_Delete((*j)->frozen);
+    cJSON_Delete((*j)->frozen_basis);
     free((*j)->memory);
     free(*j);
     *j = NULL;
@@ -207,7 +223,8 @@ void judge_set_settings(struct judge *j, const struct settings *settings)
 static void forget_report(struct judge *j)
 {
     cJSON_Delete(j->frozen);
-    j->frozen = NULL;
+    cJSON_Delete(j->frozen_basis);
+    j->frozen = j->frozen_basis = NULL;
 }
 
 void judge_begin(struct judge *j, uint64_t deployment)
@@ -230,6 +247,8 @@ void judge_open_share(struct judge *j, enum arm reference, int64_t now_ns)
     rule_open_share(j->rule, reference, now_ns);
     if (j->log_is_due) /* its times count from here, as the first block's does */
         sample_log_begin(j->log, j->settings->sample_log, j->goes_on, now_ns);
+    else if (j->log != NULL)
+        sample_log_open_share(j->log, now_ns);
     j->log_is_due = false;
 }
 
@@ -252,6 +271,7 @@ void judge_freeze(struct judge *j, const char *by, const char *alarm)
     struct health h = {.rolled_back_by = by, .alarm = alarm};
     forget_report(j);
     j->frozen = report(j, &h);
+    j->frozen_basis = report_basis_to_json(&h.report);
     stand_down(j);
 }
 
@@ -263,7 +283,7 @@ struct judge_ticket judge_draw(struct judge *j, enum arm arm, bool ends_group, i
     ticket.era = j->era;
     ticket.draw = rule_draw(j->rule, arm, ends_group, now_ns);
     if (j->log != NULL)
-        ticket.log_place = sample_log_draw(j->log, arm, now_ns);
+        ticket.log_place = sample_log_draw(j->log, arm, ends_group, now_ns);
     return ticket;
 }
 
@@ -302,6 +322,15 @@ cJSON *judge_health(const struct judge *j)
     if (j->frozen != NULL)
         return cJSON_Duplicate(j->frozen, true);
     return report(j, &h);
+}
+
+cJSON *judge_basis(const struct judge *j)
+{
+    struct rule_report report;
+    if (j->frozen_basis != NULL)
+        return cJSON_Duplicate(j->frozen_basis, true);
+    rule_look(j->rule, &report);
+    return report_basis_to_json(&report);
 }
 
 const cJSON *judge_frozen_report(const struct judge *j)

@@ -83,6 +83,10 @@ bool judge_has_fired(const struct judge *j);
 /* The health report. The caller owns it. */
 cJSON *judge_health(const struct judge *j);
 
+/* What that report's evidence is computed from, row by row: for the journal, so that a
+ * decision can be replayed. The caller owns it. */
+cJSON *judge_basis(const struct judge *j);
+
 /* The report of a rollback that nobody asked for, or NULL. Borrowed. */
 const cJSON *judge_frozen_report(const struct judge *j);
 

@@ -125,19 +125,19 @@ static void on_look_around(void *arg, struct judge_surroundings *s)
 static void on_up(void *arg, enum role role)
 {
     const struct canaryd *d = arg;
-    rollout_on_up(d->rollout, (int)role);
+    rollout_on_up(d->rollout, role);
 }
 
-static void on_failed(void *arg, enum role role, const struct err *why)
+static void on_failed(void *arg, enum role role, const struct err *why, bool may_pass)
 {
     const struct canaryd *d = arg;
-    rollout_on_failed(d->rollout, (int)role, why);
+    rollout_on_failed(d->rollout, role, why, may_pass);
 }
 
 static void on_gave_up(void *arg, enum role role, const char *why)
 {
     const struct canaryd *d = arg;
-    rollout_on_gave_up(d->rollout, (int)role, why);
+    rollout_on_gave_up(d->rollout, role, why);
 }
 
 static void on_buried(void *arg)
@@ -175,13 +175,14 @@ static void on_serving(void *arg)
     hello_print(fleet_model(d->fleet, ROLE_STABLE), d->doors.address, admin, d->places->canaryctl);
 }
 
-static void on_hopeless(void *arg, const struct err *why)
+/* What may pass is worth another start, which systemd makes; a wrong setting is not. */
+static void on_hopeless(void *arg, const struct err *why, bool may_pass)
 {
     struct canaryd *d = arg;
     if (drain_has_begun(d->drain))
         return;
     log_error("stable_model: %s", why->text);
-    d->exit_status = EX_CONFIG;
+    d->exit_status = may_pass ? EX_SOFTWARE : EX_CONFIG;
     drain_begin(d->drain, d->settings->drain_timeout_ms);
 }
 

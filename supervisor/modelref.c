@@ -1,26 +1,24 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * openat2(2) keeps the path beneath the model directory and refuses symbolic
- * links on the way; the kernel does it, so there is no race to win.
+ * See modelref.h. That a path stays beneath the model directory is beneath.c's.
  */
 #include "supervisor/modelref.h"
 
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/openat2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <sha2.h>
 
 #include "common/fdio.h"
 #include "common/mem.h"
+#include "supervisor/beneath.h"
 
 #define COPY_BYTES     65536
 #define VERSION_DIGITS 12
@@ -78,14 +76,10 @@ static int explain_open(int error, const char *path, struct err *e)
 
 static int open_beneath(const char *model_dir, const char *path, struct err *e)
 {
-    struct open_how how = {
-        .flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY,
-        .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
-    };
     int dir = open(model_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (dir < 0)
         return err_set_errno(e, "model-unreadable", "model directory %s", model_dir);
-    int fd = (int)syscall(SYS_openat2, dir, path, &how, sizeof how);
+    int fd = beneath_open(dir, path);
     int error = errno;
     fd_close(&dir);
     return fd >= 0 ? fd : explain_open(error, path, e);

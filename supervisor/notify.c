@@ -146,7 +146,7 @@ void notify_stopping(struct notify *n, int64_t within_ms)
     say_within(n, "STOPPING=1\nSTATUS=draining", within_ms);
 }
 
-/* --- The socket that was passed ---------------------------------------------*/
+/* --- The sockets that were passed -------------------------------------------*/
 
 static int n_passed(void)
 {
@@ -158,7 +158,7 @@ static int n_passed(void)
     return count < 0 ? 0 : (int)(count < MAX_LISTEN_FDS ? count : MAX_LISTEN_FDS);
 }
 
-/* The place of name in a list separated by ':'; 0 when it is not there. */
+/* The place of name in a list separated by ':'; -1 when it is not there. */
 static int place_of(const char *name, const char *list)
 {
     for (int i = 0; list != NULL && *list != '\0'; i++) {
@@ -167,7 +167,19 @@ static int place_of(const char *name, const char *list)
             return i;
         list += n + (list[n] == ':');
     }
-    return 0;
+    return -1;
+}
+
+/* Of n sockets under the names of the list. */
+static void choose(int n, const char *names, struct notify_sockets *sockets)
+{
+    int admin = place_of("admin", names), http = place_of("http", names);
+    if (admin >= n)
+        admin = -1;
+    if (http < 0 || http >= n)
+        http = admin == 0 ? 1 : 0;
+    sockets->admin = admin >= 0 ? FIRST_LISTEN_FD + admin : -1;
+    sockets->http = http < n ? FIRST_LISTEN_FD + http : -1;
 }
 
 static bool is_option(int fd, int option, int wanted)
@@ -177,23 +189,29 @@ static bool is_option(int fd, int option, int wanted)
     return getsockopt(fd, SOL_SOCKET, option, &value, &size) == 0 && value == wanted;
 }
 
-int notify_listen_fd(int *fd, struct err *e)
+static int check_socket(int fd, struct err *e)
+{
+    if (fd < 0)
+        return 0;
+    if (!is_option(fd, SO_TYPE, SOCK_STREAM) || !is_option(fd, SO_ACCEPTCONN, 1))
+        return err_set(e, "cannot-listen",
+                       "LISTEN_FDS: descriptor %d is not a listening stream socket", fd);
+    fd_set_nonblock(fd);
+    return 0;
+}
+
+int notify_sockets_take(struct notify_sockets *sockets, struct err *e)
 {
     int n = n_passed();
-    int place = place_of("http", getenv("LISTEN_FDNAMES"));
-    int chosen = FIRST_LISTEN_FD + (place < n ? place : 0);
+    choose(n, getenv("LISTEN_FDNAMES"), sockets);
     unsetenv("LISTEN_PID");
     unsetenv("LISTEN_FDS");
     unsetenv("LISTEN_FDNAMES");
     for (int i = 0; i < n; i++)
         fcntl(FIRST_LISTEN_FD + i, F_SETFD, FD_CLOEXEC);
-    if (n > 1)
-        log_warn("%d sockets were passed (LISTEN_FDS); only one is served", n);
-    if (n > 0 && (!is_option(chosen, SO_TYPE, SOCK_STREAM) || !is_option(chosen, SO_ACCEPTCONN, 1)))
-        return err_set(e, "cannot-listen",
-                       "LISTEN_FDS: descriptor %d is not a listening stream socket", chosen);
-    *fd = n > 0 ? chosen : -1;
-    if (n > 0)
-        fd_set_nonblock(chosen);
-    return 0;
+    int n_served = (sockets->http >= 0) + (sockets->admin >= 0);
+    if (n > n_served)
+        log_warn("%d sockets were passed (LISTEN_FDS); only %d of them %s served", n, n_served,
+                 n_served == 1 ? "is" : "are");
+    return check_socket(sockets->http, e) < 0 ? -1 : check_socket(sockets->admin, e);
 }

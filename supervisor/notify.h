@@ -26,11 +26,15 @@ void notify_status(struct notify *n, const char *status);
 void notify_reloading(struct notify *n);                   /* follow with notify_ready */
 void notify_stopping(struct notify *n, int64_t within_ms); /* and TimeoutStopSec */
 
-/* The socket that was passed by socket activation (sd_listen_fds(3)): the one
- * named "http" (FileDescriptorName=), else the first. *fd becomes it,
- * close-on-exec and non-blocking, or -1 when none was passed. Returns -1 with
- * err "cannot-listen" when it is no listening stream socket. Forgets the
- * variables: a second call finds none. */
-int notify_listen_fd(int *fd, struct err *e);
+/* The sockets that were passed by socket activation (sd_listen_fds(3)); -1: none. */
+struct notify_sockets {
+    int http;  /* the one named "http" (FileDescriptorName=), else the first that is not admin's */
+    int admin; /* the one named "admin" */
+};
+
+/* Finds them; each is close-on-exec and non-blocking then. Returns -1 with err
+ * "cannot-listen" when one is no listening stream socket. Forgets the variables: a
+ * second call finds none. */
+int notify_sockets_take(struct notify_sockets *sockets, struct err *e);
 
 #endif

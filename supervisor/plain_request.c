@@ -10,6 +10,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "supervisor/address.h"
+
 #define MAX_LENGTH_DIGITS 7
 
 enum field {
@@ -135,6 +137,8 @@ static bool is_plain_value(enum field f, const struct slice *value)
     if (value->size == 0 || value->text[0] == ' ' || value->text[value->size - 1] == ' ' ||
         !is_visible(value))
         return false;
+    if (f == FIELD_HOST && !address_is_host(value->text, value->size))
+        return false; /* the gate says why */
     bool any = fields[f].only[0] == NULL;
     for (size_t i = 0; i < 2 && !any && fields[f].only[i] != NULL; i++)
         any = strlen(fields[f].only[i]) == value->size &&
@@ -175,7 +179,7 @@ static bool read_field(const struct slice *line, const char *keep, uint32_t *see
     return true;
 }
 
-bool plain_request_read(const char *bytes, size_t n, const char *keep, struct plain_request *r)
+bool plain_request_begins(const char *bytes, size_t n, const char *keep, struct plain_request *r)
 {
     const uint32_t needed = UINT32_C(1) << FIELD_HOST | UINT32_C(1) << FIELD_CONTENT_LENGTH;
     const char *at = bytes;
@@ -195,5 +199,10 @@ bool plain_request_read(const char *bytes, size_t n, const char *keep, struct pl
     }
     r->body = at;
     r->size = (size_t)(at - bytes) + r->body_size;
-    return (seen & needed) == needed && r->size <= n;
+    return (seen & needed) == needed;
+}
+
+bool plain_request_read(const char *bytes, size_t n, const char *keep, struct plain_request *r)
+{
+    return plain_request_begins(bytes, n, keep, r) && r->size <= n;
 }

@@ -32,4 +32,7 @@ struct plain_request {
  * HTTP gives a meaning. About 100 ns. */
 bool plain_request_read(const char *bytes, size_t n, const char *keep, struct plain_request *r);
 
+/* The same while the body may still be on its way: r->size says where it will end. */
+bool plain_request_begins(const char *bytes, size_t n, const char *keep, struct plain_request *r);
+
 #endif

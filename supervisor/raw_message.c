@@ -161,6 +161,11 @@ bool raw_message_has_head(const struct raw_message *m)
     return m->state != STATE_HEAD;
 }
 
+bool raw_message_is_seen(const struct raw_message *m)
+{
+    return m->state == STATE_REST;
+}
+
 const char *raw_message_fault(const struct raw_message *m)
 {
     return m->fault;

@@ -28,6 +28,9 @@ void raw_message_take(struct raw_message *m, const char *bytes, size_t n);
 
 bool raw_message_has_head(const struct raw_message *m);
 
+/* Nothing that follows matters: no chunks, or all of them, or a fault. */
+bool raw_message_is_seen(const struct raw_message *m);
+
 /* What is wrong with it so far, or NULL: a NUL in the head, at which evhttp cuts a
  * field; chunks that RFC 9112 section 7.1 does not allow, which evhttp reads with
  * blanks, signs and bare line feeds. */

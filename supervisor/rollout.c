@@ -23,47 +23,15 @@
 #include "supervisor/state.h"
 #include "supervisor/store.h"
 
-/* --- The state that survives us ---------------------------------------------*/
-
-/* How things stand, but for the models, which store_save names. */
-static struct saved_state *describe(const struct rollout *r)
-{
-    const cJSON *report = judge_frozen_report(r->rooms.judge);
-    struct saved_state *s = mem_alloc(sizeof *s);
-    *s = (struct saved_state){
-        .stable_setting = mem_strdup(r->stable_setting),
-        .canary_setting = mem_strdup(r->canary_setting),
-        .deployment = r->deployment,
-        .percent = r->percent,
-        .percent_by_settings = r->percent_by_settings,
-        .canary_start_ns = r->canary_start_ns,
-        .slowdown = r->slowdown,
-        .rolled_back_by = r->rolled_back_by[0] != '\0' ? mem_strdup(r->rolled_back_by) : NULL,
-        .report = report != NULL ? cJSON_Duplicate(report, true) : NULL,
-    };
-    return s;
-}
-
-void rollout_save(struct rollout *r)
-{
-    struct fleet *f = r->rooms.fleet;
-    if (fleet_model(f, ROLE_STABLE) == NULL) /* stopping: what was saved stands */
-        return;
-    r->save_again = r->candidate.saving || r->promotion.done != NULL;
-    store_save(r->rooms.store, describe(r), fleet_model(f, ROLE_STABLE),
-               fleet_model(f, ROLE_CANARY), NULL, NULL);
-}
-
 /* --- News from below --------------------------------------------------------*/
 
 static void candidate_failed(struct rollout *r, const struct err *why)
 {
-    if (strcmp(r->candidate.by, "reload") == 0 || strcmp(r->candidate.by, "settings") == 0) {
-        free(r->canary_setting);
-        r->canary_setting = mem_strdup(""); /* the next reload tries it again */
-    }
+    if (r->candidate.by == BY_RELOAD || r->candidate.by == BY_SETTINGS)
+        rollout_note_setting(r, ""); /* the next reload tries it again */
     rollout_handle(r, ROLLOUT_EVENT_CANDIDATE_FAILED, &(struct occasion){.why = why});
     rollout_answer_candidate(r, why);
+    rollout_act_on_due_setting(r);
 }
 
 void rollout_on_candidate_loaded(void *arg, struct modelref *model, const struct err *why)
@@ -115,78 +83,40 @@ static void on_candidate_saved(void *arg, const struct err *why)
         rollout_answer_candidate(r, NULL);
         if (r->save_again)
             rollout_save(r);
+        rollout_act_on_due_setting(r);
     }
-}
-
-static void save_candidate(struct rollout *r)
-{
-    struct candidate *c = &r->candidate;
-    struct saved_candidate *saved = mem_alloc(sizeof *saved);
-    *saved = (struct saved_candidate){.rollout = r, .deployment = c->deployment};
-    c->saving = true;
-    if (c->canary_start_ns == 0)
-        c->canary_start_ns = clock_wall_ns();
-    struct saved_state *s = describe(r);
-    free(s->rolled_back_by);
-    s->rolled_back_by = NULL;
-    cJSON_Delete(s->report);
-    s->report = NULL;
-    s->deployment = c->deployment;
-    s->percent_by_settings = c->percent <= 0;
-    s->percent = rollout_candidate_percent(r);
-    s->canary_start_ns = c->canary_start_ns;
-    store_save(r->rooms.store, s, fleet_model(r->rooms.fleet, ROLE_STABLE),
-               fleet_model(r->rooms.fleet, ROLE_CANDIDATE), on_candidate_saved, saved);
 }
 
 static void candidate_up(struct rollout *r)
 {
     struct err e = {0};
-    if (check_inputs(r, &e) < 0)
+    if (check_inputs(r, &e) < 0) {
         refuse_candidate(r, &e);
-    else
-        save_candidate(r);
-}
-
-static void deploy_setting(struct rollout *r, const char *by);
-static void restore_canary(struct rollout *r, const struct saved_state *saved);
-
-static void stable_up(struct rollout *r)
-{
-    const struct saved_state *saved = r->saved;
-    if (r->serving)
         return;
-    r->serving = true;
-    r->saved = NULL;
-    journal_add(r->rooms.journal, "serving",
-                rollout_note_model(fleet_model(r->rooms.fleet, ROLE_STABLE)));
-    r->listener.serving(r->listener.arg);
-    if (saved != NULL && strcmp(saved->canary_setting, r->settings->canary_model) == 0)
-        restore_canary(r, saved);
-    else if (r->settings->canary_model[0] != '\0')
-        deploy_setting(r, "settings");
-    if (r->state == ROLLOUT_IDLE)
-        rollout_save(r);
+    }
+    struct saved_candidate *saved = mem_alloc(sizeof *saved);
+    *saved = (struct saved_candidate){.rollout = r, .deployment = r->candidate.deployment};
+    rollout_save_candidate(r, on_candidate_saved, saved);
 }
 
-void rollout_on_up(struct rollout *r, int role)
+void rollout_on_up(struct rollout *r, enum role role)
 {
     router_wake(r->rooms.router);
     if (role == ROLE_CANDIDATE)
         candidate_up(r);
     else if (role == ROLE_STABLE)
-        stable_up(r);
+        rollout_stable_up(r);
 }
 
-void rollout_on_failed(struct rollout *r, int role, const struct err *why)
+void rollout_on_failed(struct rollout *r, enum role role, const struct err *why, bool may_pass)
 {
     if (role == ROLE_CANDIDATE)
         candidate_failed(r, why);
     else
-        r->listener.hopeless(r->listener.arg, why);
+        r->listener.hopeless(r->listener.arg, why, may_pass);
 }
 
-void rollout_on_gave_up(struct rollout *r, int role, const char *why)
+void rollout_on_gave_up(struct rollout *r, enum role role, const char *why)
 {
     assert(role == ROLE_CANARY);
     (void)role;
@@ -202,6 +132,7 @@ void rollout_on_verdict(struct rollout *r)
     }
     cJSON *fields = rollout_note_model(rollout_canary_model(r));
     cJSON_AddItemToObject(fields, "health", judge_health(r->rooms.judge));
+    cJSON_AddItemToObject(fields, "basis", judge_basis(r->rooms.judge));
     journal_add(r->rooms.journal, "alert", fields);
     log_warn("alert: the canary is significantly worse; auto_rollback is off");
 }
@@ -232,12 +163,19 @@ void rollout_free(struct rollout **r)
     *r = NULL;
 }
 
-static void apply_slowdown(struct rollout *r)
+void rollout_note_setting(struct rollout *r, const char *canary_model)
+{
+    char *copy = mem_strdup(canary_model); /* it may be the one that is there */
+    free(r->canary_setting);
+    r->canary_setting = copy;
+}
+
+void rollout_apply_slowdown(struct rollout *r)
 {
     fleet_set_delay(r->rooms.fleet, ROLE_CANARY, r->slowdown ? r->settings->slowdown_ms : 0);
 }
 
-static void deploy_setting(struct rollout *r, const char *by)
+void rollout_deploy_setting(struct rollout *r, enum deployer by)
 {
     const struct deploy_request request = {
         .path = r->settings->canary_model, .replace = true, .by = by};
@@ -253,12 +191,15 @@ static void act_on_canary_setting(struct rollout *r)
     struct err e;
     if (strcmp(wanted, r->canary_setting) == 0)
         return;
-    free(r->canary_setting);
-    r->canary_setting = mem_strdup(wanted);
-    if (!r->serving || r->stopping) /* stable_up deploys it when its time comes */
+    if (wanted[0] != '\0' && r->candidate.is_restored) { /* which must not be lost for it */
+        r->setting_is_due = true;
+        return;
+    }
+    rollout_note_setting(r, wanted);
+    if (!r->serving || r->stopping) /* rollout_stable_up deploys it when its time comes */
         return;
     if (wanted[0] != '\0')
-        deploy_setting(r, "reload");
+        rollout_deploy_setting(r, BY_RELOAD);
     else if (r->state != ROLLOUT_IDLE)
         rollout_rollback(r, &by, &e);
 }
@@ -266,82 +207,11 @@ static void act_on_canary_setting(struct rollout *r)
 void rollout_set_settings(struct rollout *r, const struct settings *settings)
 {
     r->settings = settings;
-    apply_slowdown(r);
+    rollout_apply_slowdown(r);
     rollout_apply_share(r);
     if (settings->auto_rollback && judge_has_fired(r->rooms.judge))
         rollout_on_verdict(r); /* it was only noted while auto_rollback was off */
     act_on_canary_setting(r);
-}
-
-static void on_stable_loaded(void *arg, struct modelref *model, const struct err *why)
-{
-    struct rollout *r = arg;
-    r->stable_load = NULL;
-    if (model == NULL) {
-        r->listener.hopeless(r->listener.arg, why);
-        return;
-    }
-    fleet_start(r->rooms.fleet, ROLE_STABLE, model);
-    modelref_free(&model);
-}
-
-static void load_stable_setting(struct rollout *r)
-{
-    const struct load_options options = rollout_load_options(r);
-    r->stable_load = loader_start(r->rooms.loader, &options, r->settings->stable_model, NULL,
-                                  on_stable_loaded, r);
-}
-
-/* The model that was saved, or NULL, told in the log. */
-static struct modelref *open_saved(const struct rollout *r, const struct saved_model *m)
-{
-    struct err e = {0};
-    struct modelref *model = store_open_model(r->rooms.store, m, &e);
-    if (model == NULL)
-        log_warn("%s was deployed and can't be taken up again: %s", m->path, e.text);
-    return model;
-}
-
-static void restore_canary(struct rollout *r, const struct saved_state *saved)
-{
-    struct modelref *model = saved->canary.path != NULL ? open_saved(r, &saved->canary) : NULL;
-    struct err e;
-    snprintf(r->rolled_back_by, sizeof r->rolled_back_by, "%s",
-             saved->rolled_back_by != NULL ? saved->rolled_back_by : "");
-    if (saved->report != NULL)
-        judge_restore_report(r->rooms.judge, saved->report);
-    if (model == NULL)
-        return;
-    const struct deploy_request request = {
-        .path = saved->canary.path,
-        .percent = saved->percent_by_settings ? 0 : saved->percent,
-        .by = "restart",
-        .model = model,
-        .deployment = saved->deployment,
-        .canary_start_ns = saved->canary_start_ns,
-    };
-    if (rollout_deploy(r, &request, NULL, NULL, &e) < 0)
-        log_error("canary: %s", e.text);
-    modelref_free(&model);
-}
-
-void rollout_start(struct rollout *r, const struct saved_state *saved)
-{
-    struct modelref *model = NULL;
-    r->saved = saved;
-    if (saved != NULL) {
-        r->slowdown = saved->slowdown;
-        apply_slowdown(r);
-    }
-    if (saved != NULL && strcmp(saved->stable_setting, r->stable_setting) == 0)
-        model = open_saved(r, &saved->stable);
-    if (model == NULL) {
-        load_stable_setting(r);
-        return;
-    }
-    log_info("takes up where the last canaryd ended: stable is %s", model->version);
-    fleet_start(r->rooms.fleet, ROLE_STABLE, model);
-    modelref_free(&model);
 }
 
 void rollout_stop(struct rollout *r)
@@ -361,6 +231,7 @@ int rollout_deploy(struct rollout *r, const struct deploy_request *request, depl
 {
     if (!r->serving || r->stopping)
         return err_set(e, "unavailable", "canaryd is %s", r->stopping ? "stopping" : "starting");
+    rollout_forget_due_setting(r);
     enum rollout_event event = request->replace ? ROLLOUT_EVENT_REPLACE : ROLLOUT_EVENT_DEPLOY;
     return rollout_handle(r, event,
                           &(struct occasion){.request = request, .done = done, .arg = arg, .e = e});
@@ -387,17 +258,6 @@ static void on_promotion_saved(void *arg, const struct err *why)
     p.done(p.arg, rc == 0 ? &promotion : NULL, rc == 0 ? NULL : &e);
 }
 
-/* Saves the state that will be, then changes to it. */
-static void save_promotion(struct rollout *r)
-{
-    struct saved_state *s = describe(r);
-    s->percent = 0;
-    s->deployment = 0;
-    s->canary_start_ns = 0;
-    store_save(r->rooms.store, s, fleet_model(r->rooms.fleet, ROLE_CANARY), NULL,
-               on_promotion_saved, r);
-}
-
 int rollout_promote(struct rollout *r, bool force, promoted *done, void *arg, struct err *e)
 {
     if (r->state != ROLLOUT_CANARY) /* every other state refuses */
@@ -408,13 +268,14 @@ int rollout_promote(struct rollout *r, bool force, promoted *done, void *arg, st
         return -1;
     r->promotion = (struct pending_promotion){
         .done = done, .arg = arg, .force = force, .deployment = r->deployment};
-    save_promotion(r);
+    rollout_save_promotion(r, on_promotion_saved); /* the state that will be; then it is */
     return 0;
 }
 
 int rollout_rollback(struct rollout *r, const char **by, struct err *e)
 {
     *by = NULL;
+    rollout_forget_due_setting(r);
     return rollout_handle(r, ROLLOUT_EVENT_ROLLBACK, &(struct occasion){.by = by, .e = e});
 }
 
@@ -422,7 +283,7 @@ bool rollout_toggle_slowdown(struct rollout *r)
 {
     cJSON *fields = cJSON_CreateObject();
     r->slowdown = !r->slowdown;
-    apply_slowdown(r);
+    rollout_apply_slowdown(r);
     cJSON_AddBoolToObject(fields, "simulate_slowdown", r->slowdown);
     journal_add(r->rooms.journal, "slowdown", fields);
     if (r->serving)

@@ -17,8 +17,8 @@
 
 #include "common/clock.h"
 #include "common/err.h"
+#include "supervisor/fleet.h"
 
-struct fleet;
 struct journal;
 struct judge;
 struct loader;
@@ -61,7 +61,7 @@ struct rollout_rooms { /* what it works with; all borrowed */
 struct rollout_listener {
     void (*serving)(void *arg); /* stable is ready for the first time */
     /* The first stable model can't be served: there is nothing to do but go. */
-    void (*hopeless)(void *arg, const struct err *why);
+    void (*hopeless)(void *arg, const struct err *why, bool may_pass);
     void (*changed)(void *arg); /* the state, or who is who */
     void *arg;
 };
@@ -82,12 +82,20 @@ void rollout_start(struct rollout *r, const struct saved_state *saved);
 /* No more deployments; a candidate is given up. */
 void rollout_stop(struct rollout *r);
 
+/* Who asks for a deployment. */
+enum deployer {
+    BY_REST,
+    BY_RELOAD,   /* canary_model was changed */
+    BY_SETTINGS, /* canary_model, at the start */
+    BY_RESTART   /* it was out when the last canaryd ended */
+};
+
 struct deploy_request {
     const char *path;
     const char *sha256; /* hex, or NULL */
     double percent;     /* above 0, at most 50; 0: canary_percent */
     bool replace;
-    const char *by; /* "rest", "reload", "settings", "restart": for the journal; static */
+    enum deployer by;
     /* A canary that was out when the supervisor before us ended; else all zero. */
     struct modelref *model; /* instead of path; borrowed */
     uint64_t deployment;
@@ -122,9 +130,9 @@ int rollout_rollback(struct rollout *r, const char **by, struct err *e);
 
 /* The judge's verdict, and the fleet's news. */
 void rollout_on_verdict(struct rollout *r);
-void rollout_on_up(struct rollout *r, int role);
-void rollout_on_failed(struct rollout *r, int role, const struct err *why);
-void rollout_on_gave_up(struct rollout *r, int role, const char *why);
+void rollout_on_up(struct rollout *r, enum role role);
+void rollout_on_failed(struct rollout *r, enum role role, const struct err *why, bool may_pass);
+void rollout_on_gave_up(struct rollout *r, enum role role, const char *why);
 
 bool rollout_toggle_slowdown(struct rollout *r); /* returns whether it is on now */
 bool rollout_slowdown(const struct rollout *r);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * What rollout.c and rollout_table.c share; nobody else includes it.
+ * What the files of the rollout share: rollout.c (news and orders), rollout_table.c,
+ * rollout_share.c, rollout_save.c and rollout_restart.c. Nobody else includes it.
  */
 #ifndef CANARYD_ROLLOUT_PRIVATE_H
 #define CANARYD_ROLLOUT_PRIVATE_H
@@ -15,9 +16,10 @@
 struct candidate {
     struct load *load; /* until the model is there */
     double percent;    /* 0: whatever canary_percent says */
-    const char *by;
-    uint64_t deployment;     /* its number, once it has one */
+    enum deployer by;
+    uint64_t deployment;     /* its number; 0: there is no candidate */
     int64_t canary_start_ns; /* of one that goes on after a restart; else 0 */
+    bool is_restored;        /* it was the canary of the last canaryd */
     bool saving;             /* it is ready, and on its way to the disk */
     deployed *done;          /* NULL: nobody waits for it */
     void *arg;
@@ -52,6 +54,7 @@ struct rollout {
     bool stopping;
     struct load *stable_load;
     const struct saved_state *saved; /* while the start takes it up */
+    bool setting_is_due; /* canary_model is to be deployed once the candidate has ended */
     bool save_again; /* the last save does not know of one that was under way, and overwrites it */
 };
 
@@ -105,6 +108,30 @@ void rollout_apply_share(struct rollout *r);
 
 /* Saves how things stand; nobody waits for it. */
 void rollout_save(struct rollout *r);
+
+/* Saves things as they will be with the candidate as canary, and with the canary as
+ * stable; done as in store_save, in the second case with r. */
+void rollout_save_candidate(struct rollout *r, void (*done)(void *arg, const struct err *why),
+                            void *arg);
+void rollout_save_promotion(struct rollout *r, void (*done)(void *arg, const struct err *why));
+
+/* Stable takes calls for the first time: what was out before comes out again. */
+void rollout_stable_up(struct rollout *r);
+
+/* canary_model is new and could not be deployed yet: it is, if nothing else is on its
+ * way now. What somebody asks for meanwhile takes its place. */
+void rollout_act_on_due_setting(struct rollout *r);
+void rollout_forget_due_setting(struct rollout *r);
+
+/* canary_model as it was last acted on. */
+void rollout_note_setting(struct rollout *r, const char *canary_model);
+
+/* by: BY_SETTINGS or BY_RELOAD. */
+void rollout_deploy_setting(struct rollout *r, enum deployer by);
+void rollout_apply_slowdown(struct rollout *r);
+
+/* Of processes that end by accident before stable, or a restored canary, is up. */
+#define ROLLOUT_START_TRIES 3
 
 /* A journal entry's members for a model, and the model of the canary. */
 cJSON *rollout_note_model(const struct modelref *m);

@@ -22,9 +22,9 @@ static bool wants_baseline(const struct rollout *r, double percent)
 void rollout_start_candidate(struct rollout *r, struct modelref *model)
 {
     struct fleet *f = r->rooms.fleet;
-    fleet_start(f, ROLE_CANDIDATE, model);
+    fleet_start(f, ROLE_CANDIDATE, model, r->candidate.is_restored ? ROLLOUT_START_TRIES : 1);
     if (wants_baseline(r, rollout_candidate_percent(r)))
-        fleet_start(f, ROLE_NEXT_BASELINE, fleet_model(f, ROLE_STABLE));
+        fleet_start(f, ROLE_NEXT_BASELINE, fleet_model(f, ROLE_STABLE), 1);
 }
 
 void rollout_take_next_baseline(struct rollout *r)
@@ -48,7 +48,7 @@ void rollout_set_share(struct rollout *r, double percent)
     if (!wanted)
         fleet_retire(f, ROLE_BASELINE);
     else if (fleet_model(f, ROLE_BASELINE) == NULL)
-        fleet_start(f, ROLE_BASELINE, fleet_model(f, ROLE_STABLE));
+        fleet_start(f, ROLE_BASELINE, fleet_model(f, ROLE_STABLE), 1);
 }
 
 void rollout_apply_share(struct rollout *r)

@@ -36,6 +36,14 @@ static const char *const event_names[N_ROLLOUT_EVENTS] = {
     [ROLLOUT_EVENT_ROLLBACK] = "rollback",
 };
 
+/* As the journal has them. */
+static const char *const deployer_names[] = {
+    [BY_REST] = "rest",
+    [BY_RELOAD] = "reload",
+    [BY_SETTINGS] = "settings",
+    [BY_RESTART] = "restart",
+};
+
 /* --- Small helpers of the actions -------------------------------------------*/
 
 const struct modelref *rollout_canary_model(const struct rollout *r)
@@ -61,10 +69,20 @@ void rollout_answer_candidate(struct rollout *r, const struct err *why)
         c.done(c.arg, why);
 }
 
+static void note_failure(const struct rollout *r, const struct err *why)
+{
+    cJSON *fields = cJSON_CreateObject();
+    cJSON_AddStringToObject(fields, "code", why->code);
+    cJSON_AddStringToObject(fields, "reason", why->text);
+    cJSON_AddStringToObject(fields, "by", deployer_names[r->candidate.by]);
+    journal_add(r->rooms.journal, "deployment-failed", fields);
+}
+
 void rollout_drop_candidate(struct rollout *r, const char *why)
 {
     struct err e;
     err_set(&e, "superseded", "the deployment was given up: %s", why);
+    note_failure(r, &e);
     if (r->candidate.load != NULL)
         loader_cancel(r->candidate.load);
     r->candidate.load = NULL;
@@ -117,6 +135,7 @@ static int do_load(struct rollout *r, const struct occasion *o)
         .by = request->by,
         .deployment = request->deployment != 0 ? request->deployment : rng_next(&r->rng),
         .canary_start_ns = request->canary_start_ns,
+        .is_restored = request->model != NULL,
         .done = o->done,
         .arg = o->arg,
     };
@@ -162,7 +181,7 @@ static int do_open_share(struct rollout *r, const struct occasion *o)
     rollout_set_share(r, rollout_candidate_percent(r));
     cJSON *fields = rollout_note_model(rollout_canary_model(r));
     cJSON_AddNumberToObject(fields, "percent", r->percent);
-    cJSON_AddStringToObject(fields, "by", r->candidate.by);
+    cJSON_AddStringToObject(fields, "by", deployer_names[r->candidate.by]);
     journal_add(r->rooms.journal, "deployed", fields);
     log_info("canary %s gets %g %% of the traffic", rollout_canary_model(r)->version, r->percent);
     return 0;
@@ -178,46 +197,45 @@ static int do_replace_canary(struct rollout *r, const struct occasion *o)
 /* The requester is told by whoever raised the event, after the state has changed. */
 static int do_note_failure(struct rollout *r, const struct occasion *o)
 {
-    cJSON *fields = cJSON_CreateObject();
-    cJSON_AddStringToObject(fields, "code", o->why->code);
-    cJSON_AddStringToObject(fields, "reason", o->why->text);
-    cJSON_AddStringToObject(fields, "by", r->candidate.by);
-    journal_add(r->rooms.journal, "deployment-failed", fields);
+    note_failure(r, o->why);
     log_warn("deployment failed: %s", o->why->text);
     return 0;
 }
 
-static int do_note_crash_loop(struct rollout *r, const struct occasion *o)
+/* Nobody has asked for it: the report, and what it was computed from, are kept. alarm
+ * and reason may be NULL. */
+static void roll_back_unasked(struct rollout *r, const char *by, const char *alarm,
+                              const char *reason)
+{
+    cJSON *fields = rollout_note_model(rollout_canary_model(r));
+    take_canary_down(r, "rolled back without asking");
+    snprintf(r->rolled_back_by, sizeof r->rolled_back_by, "%s", by);
+    judge_freeze(r->rooms.judge, by, alarm);
+    rollout_save(r);
+    cJSON *health = judge_health(r->rooms.judge);
+    char *text = cJSON_PrintUnformatted(health);
+    log_warn("canary rolled back by the %s: %.700s", by, reason != NULL ? reason : text);
+    cJSON_free(text);
+    cJSON_AddStringToObject(fields, "by", by);
+    if (reason != NULL)
+        cJSON_AddStringToObject(fields, "reason", reason);
+    cJSON_AddItemToObject(fields, "health", health);
+    cJSON_AddItemToObject(fields, "basis", judge_basis(r->rooms.judge));
+    journal_add(r->rooms.journal, "rolled-back", fields);
+}
+
+static int do_end_crash_loop(struct rollout *r, const struct occasion *o)
 {
     char alarm[160];
-    cJSON *fields = cJSON_CreateObject();
     snprintf(alarm, sizeof alarm, "ALERT: Canary crashed repeatedly: %.100s.", o->text);
-    forget_canary(r);
-    snprintf(r->rolled_back_by, sizeof r->rolled_back_by, "crash-loop");
-    judge_freeze(r->rooms.judge, r->rolled_back_by, alarm);
-    rollout_save(r);
-    cJSON_AddStringToObject(fields, "by", r->rolled_back_by);
-    cJSON_AddStringToObject(fields, "reason", o->text);
-    journal_add(r->rooms.journal, "rolled-back", fields);
-    log_warn("canary rolled back: %s", o->text);
+    roll_back_unasked(r, "crash-loop", alarm, o->text);
     return 0;
 }
 
 static int do_execute(struct rollout *r, const struct occasion *o)
 {
     (void)o;
-    cJSON *fields = rollout_note_model(rollout_canary_model(r));
-    take_canary_down(r, "rolled back by the judge");
-    snprintf(r->rolled_back_by, sizeof r->rolled_back_by, "judge");
-    judge_freeze(r->rooms.judge, r->rolled_back_by, NULL);
-    rollout_save(r);
-    cJSON *health = judge_health(r->rooms.judge);
-    char *text = cJSON_PrintUnformatted(health);
-    log_warn("canary rolled back by the judge: %.700s", text);
-    cJSON_free(text);
-    cJSON_AddStringToObject(fields, "by", r->rolled_back_by);
-    cJSON_AddItemToObject(fields, "health", health);
-    journal_add(r->rooms.journal, "rolled-back", fields);
+    roll_back_unasked(r, "judge", NULL, NULL);
     return 0;
 }
 
@@ -334,7 +352,7 @@ static const struct cell table[N_ROLLOUT_STATES][N_ROLLOUT_EVENTS] = {
         [ROLLOUT_EVENT_REPLACE]          = {ROLLOUT_REPLACING, do_load},
         [ROLLOUT_EVENT_CANDIDATE_READY]  = {ROLLOUT_CANARY, NULL},
         [ROLLOUT_EVENT_CANDIDATE_FAILED] = {ROLLOUT_CANARY, NULL},
-        [ROLLOUT_EVENT_CANARY_GAVE_UP]   = {ROLLOUT_IDLE, do_note_crash_loop},
+        [ROLLOUT_EVENT_CANARY_GAVE_UP]   = {ROLLOUT_IDLE, do_end_crash_loop},
         [ROLLOUT_EVENT_VERDICT_BAD]      = {ROLLOUT_IDLE, do_execute},
         [ROLLOUT_EVENT_PROMOTE]          = {ROLLOUT_IDLE, do_swap},
         [ROLLOUT_EVENT_ROLLBACK]         = {ROLLOUT_IDLE, do_roll_back},
@@ -344,7 +362,7 @@ static const struct cell table[N_ROLLOUT_STATES][N_ROLLOUT_EVENTS] = {
         [ROLLOUT_EVENT_REPLACE]          = {ROLLOUT_REPLACING, do_load_instead},
         [ROLLOUT_EVENT_CANDIDATE_READY]  = {ROLLOUT_CANARY, do_replace_canary},
         [ROLLOUT_EVENT_CANDIDATE_FAILED] = {ROLLOUT_CANARY, do_note_failure},
-        [ROLLOUT_EVENT_CANARY_GAVE_UP]   = {ROLLOUT_LOADING, do_note_crash_loop},
+        [ROLLOUT_EVENT_CANARY_GAVE_UP]   = {ROLLOUT_LOADING, do_end_crash_loop},
         [ROLLOUT_EVENT_VERDICT_BAD]      = {ROLLOUT_LOADING, do_execute},
         [ROLLOUT_EVENT_PROMOTE]          = {ROLLOUT_REPLACING, refuse_loading},
         [ROLLOUT_EVENT_ROLLBACK]         = {ROLLOUT_IDLE, do_roll_back_both},

@@ -47,9 +47,9 @@ const char *arm_user_name(enum arm arm)
     return arms[arm].user_name;
 }
 
-int router_role(enum arm arm)
+enum role router_role(enum arm arm)
 {
-    return (int)arms[arm].role;
+    return arms[arm].role;
 }
 
 /* --- Endings ----------------------------------------------------------------*/
@@ -405,14 +405,14 @@ int router_predict(struct router *r, const double *features, size_t n, const str
     int64_t now = clock_mono_ns();
     if (refuse_at_the_door(r, features, n, now, e) < 0)
         return -1;
-    struct job *job = mem_alloc(sizeof *job + n * sizeof *features);
-    job->call.done = on_result;
-    job->router = r;
-    job->done = done;
-    job->arg = arg;
-    job->deadline_ns = now + r->settings->predict_deadline_ms * NS_PER_MS;
-    job->wish = *wish;
-    job->n_features = n;
+    struct job *job = mem_malloc(sizeof *job + n * sizeof *features);
+    *job = (struct job){.call.done = on_result,
+                        .router = r,
+                        .done = done,
+                        .arg = arg,
+                        .deadline_ns = now + r->settings->predict_deadline_ms * NS_PER_MS,
+                        .wish = *wish,
+                        .n_features = n};
     memcpy(job->features, features, n * sizeof *features);
     router_enter(job);
     return 0;

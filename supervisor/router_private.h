@@ -10,6 +10,7 @@
 
 #include "common/siphash.h"
 #include "judge/urn.h"
+#include "supervisor/fleet.h"
 #include "supervisor/proc.h"
 #include "supervisor/router.h"
 
@@ -95,7 +96,7 @@ void router_end_draw(struct job *job, struct rule_sample *sample, int64_t start_
 void router_unask_draw(struct job *job);
 
 /* The process of an arm that plays this role. */
-int router_role(enum arm arm);
+enum role router_role(enum arm arm);
 
 /* Queues the job. soon: only a held process stands in its way, so it is routed
  * again before long even if nothing happens. */

@@ -97,7 +97,7 @@ static void on_due(evutil_socket_t fd, short what, void *arg)
 static bool has_room(const struct router *r)
 {
     for (enum arm arm = 0; arm < N_ARMS; arm++) {
-        enum role role = (enum role)router_role(arm);
+        enum role role = router_role(arm);
         if (fleet_n_ready(r->fleet, role) > 0 && !fleet_is_holding(r->fleet, role))
             return true;
     }

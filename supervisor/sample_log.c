@@ -43,12 +43,14 @@ struct chunk {
     uint64_t deployment; /* of the log, when this was handed over */
     int error;           /* of this write or of one before, once it was tried */
     size_t n;
-    char text[CHUNK_BYTES + LINE_BYTES];
+    char text[CHUNK_BYTES + 2 * LINE_BYTES]; /* a line, perhaps below a header */
 };
 
 struct draw {
     enum arm arm;
     bool ended;
+    bool begins_segment;
+    bool ends_group;
     int64_t time_ns;
     struct rule_sample sample;
 };
@@ -59,6 +61,7 @@ struct sample_log {
     struct file *file; /* NULL: nothing is logged */
     uint64_t deployment;
     int64_t start_ns;
+    bool segment_is_due; /* the next draw begins one */
     struct draw *ring;
     size_t n_ring;
     uint64_t first, next; /* places of the oldest draw in it, and of the next one */
@@ -74,18 +77,33 @@ static const char *const outcome_names[N_OUTCOMES] = {
     [OUTCOME_DEATH] = "death", [OUTCOME_UNASKED] = "unasked",
 };
 
-static const char header[] = "arm,time_ms,round_trip_ms,service_ms,outcome,stalled\n";
+static const char header[] = "arm,time_ms,round_trip_ms,service_ms,outcome,stalled,group_end\n";
 
 /* --- The helper thread ------------------------------------------------------*/
 
+/* Takes off what follows the last whole line: a crash may have torn it. A file
+ * that cannot be read and cut, such as a pipe, is left as it is. */
+static int cut_torn_line(int fd)
+{
+    char text[LINE_BYTES];
+    struct stat st;
+    if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
+        return 0;
+    off_t from = st.st_size > LINE_BYTES ? st.st_size - LINE_BYTES : 0;
+    ssize_t n = pread(fd, text, sizeof text, from);
+    const char *end = n > 0 ? memrchr(text, '\n', (size_t)n) : NULL;
+    if (n <= 0 || (end == NULL && from > 0)) /* that is no file of ours */
+        return (int)n;
+    return ftruncate(fd, end != NULL ? from + (end - text) + 1 : 0);
+}
+
 static int open_file(struct file *f)
 {
-    struct stat st;
-    int flags = O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;
-    f->fd = open(f->path, f->goes_on ? flags : flags | O_TRUNC, 0640);
-    if (f->fd < 0 || fstat(f->fd, &st) < 0)
+    int flags = O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;
+    f->fd = open(f->path, f->goes_on ? flags | O_RDWR : flags | O_WRONLY | O_TRUNC, 0640);
+    if (f->fd < 0 || (f->goes_on && cut_torn_line(f->fd) < 0))
         return -1;
-    return st.st_size == 0 ? fd_write_all(f->fd, header, sizeof header - 1) : 0;
+    return fd_write_all(f->fd, header, sizeof header - 1);
 }
 
 static void write_chunk(void *arg)
@@ -175,14 +193,18 @@ static void print_line(struct sample_log *log, const struct draw *d)
 {
     const struct rule_sample *s = &d->sample;
     struct chunk *c = log->chunk;
+    if (d->begins_segment) {
+        memcpy(c->text + c->n, header, sizeof header - 1);
+        c->n += sizeof header - 1;
+    }
     char *out = c->text + c->n;
     bool ok = s->outcome == OUTCOME_OK;
     size_t n = (size_t)snprintf(out, LINE_BYTES, "%s,", arm_names[d->arm]);
     n += print_ms(out + n, LINE_BYTES - n, true, (uint64_t)d->time_ns);
     n += print_ms(out + n, LINE_BYTES - n, ok, s->round_trip_ns);
     n += print_ms(out + n, LINE_BYTES - n, ok && s->has_service, s->service_ns);
-    n +=
-        (size_t)snprintf(out + n, LINE_BYTES - n, "%s,%d\n", outcome_names[s->outcome], s->stalled);
+    n += (size_t)snprintf(out + n, LINE_BYTES - n, "%s,%d,%d\n", outcome_names[s->outcome],
+                          s->stalled, d->ends_group);
     assert(n < LINE_BYTES);
     c->n += n;
 }
@@ -237,11 +259,18 @@ void sample_log_begin(struct sample_log *log, const char *path, bool goes_on, in
     sample_log_end(log);
     log->deployment++;
     log->start_ns = start_ns;
+    log->segment_is_due = false; /* open_file writes the first header */
     if (path[0] == '\0')
         return;
     log->file = mem_alloc(sizeof *log->file);
     *log->file = (struct file){.path = mem_strdup(path), .goes_on = goes_on, .fd = -1};
     begin_chunk(log); /* so that the file is there before the first samples are */
+}
+
+void sample_log_open_share(struct sample_log *log, int64_t now_ns)
+{
+    log->start_ns = now_ns;
+    log->segment_is_due = true;
 }
 
 void sample_log_end(struct sample_log *log)
@@ -262,13 +291,17 @@ static void grow(struct sample_log *log)
     log->n_ring = n;
 }
 
-uint64_t sample_log_draw(struct sample_log *log, enum arm arm, int64_t now_ns)
+uint64_t sample_log_draw(struct sample_log *log, enum arm arm, bool ends_group, int64_t now_ns)
 {
     if (log->file == NULL)
         return 0;
     if (log->next - log->first >= log->n_ring)
         grow(log);
-    *draw_at(log, log->next) = (struct draw){.arm = arm, .time_ns = now_ns - log->start_ns};
+    *draw_at(log, log->next) = (struct draw){.arm = arm,
+                                             .begins_segment = log->segment_is_due,
+                                             .ends_group = ends_group,
+                                             .time_ns = now_ns - log->start_ns};
+    log->segment_is_due = false;
     return log->next++;
 }
 

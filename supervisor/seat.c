@@ -145,13 +145,16 @@ static void on_start(evutil_socket_t fd, short what, void *arg)
         .allow_uncaged = m->settings->allow_uncaged_pickles,
     };
     const struct proc_listener up = {.ready = on_ready, .dead = on_dead, .arg = s};
+    struct vacancy v = {.end = END_REFUSED, .why = &e};
     (void)fd, (void)what;
-    if (choose_program(s, &options, &e) == 0)
+    if (choose_program(s, &options, &e) == 0) {
+        v.end = END_NOT_BEGUN;
         s->proc = proc_start(&options, s->model, &up, &e);
+    }
     if (s->proc != NULL)
         return;
     log_error("%s: %s", s->role, e.text);
-    s->listener.vacant(s->listener.arg, s, NULL, &e);
+    s->listener.vacant(s->listener.arg, s, &v);
 }
 
 static void start_in_ms(struct seat *s, int64_t ms)
@@ -175,6 +178,13 @@ static void explain_death(const struct seat *s, const struct obituary *o, struct
                 o->last_words[0] != '\0' ? "; last words: " : "", o->last_words);
 }
 
+static enum end end_of(const struct seat *s, const struct obituary *o)
+{
+    if (o->refusal[0] != '\0')
+        return END_REFUSED;
+    return o->start_timed_out || s->timed_out ? END_NOT_IN_TIME : END_ACCIDENT;
+}
+
 /* What it did decides how long the next one waits: seat.h says how. */
 static void adjust_back_off(struct seat *s)
 {
@@ -192,10 +202,11 @@ static void on_dead(void *arg, struct proc *p, const struct obituary *o)
     struct err why = {0};
     (void)p;
     explain_death(s, o, &why);
+    const struct vacancy v = {.end = end_of(s, o), .how = o->how, .why = &why};
     adjust_back_off(s);
     s->proc = NULL;
     s->warm = s->timed_out = false;
-    s->listener.vacant(s->listener.arg, s, o->how, &why); /* s may be gone now */
+    s->listener.vacant(s->listener.arg, s, &v); /* s may be gone now */
 }
 
 /* --- For the owner ----------------------------------------------------------*/

@@ -27,13 +27,26 @@ struct seat_means {
     struct board *board;
 };
 
+enum end {
+    END_REFUSED,     /* the worker, or we, can't serve this model */
+    END_NOT_IN_TIME, /* to be ready and warm */
+    END_NOT_BEGUN,   /* no process, no memory: that may pass */
+    END_ACCIDENT     /* it died */
+};
+
+/* Texts are borrowed during the news. */
+struct vacancy {
+    enum end end;
+    const char *how;       /* as in an obituary; NULL: there was no process */
+    const struct err *why; /* what a deployment of this model is told about it */
+};
+
 struct seat_listener {
     /* Its process is ready and warm. */
     void (*warm)(void *arg, struct seat *s);
-    /* Its process has ended: how, as in an obituary; NULL: it could not even be
-     * started. why: what a deployment of this model is told about it. The owner
-     * restarts or frees the seat, from inside this call or later. */
-    void (*vacant)(void *arg, struct seat *s, const char *how, const struct err *why);
+    /* Its process has ended. The owner restarts or frees the seat, from inside this call
+     * or later. */
+    void (*vacant)(void *arg, struct seat *s, const struct vacancy *v);
     void *arg;
 };
 

@@ -43,6 +43,8 @@ struct settings {
     double errors_part;
     char *observe_only;
     double promotion_margin;
+    double promotion_alpha;
+    int64_t promotion_min_samples;
     bool auto_rollback;
     double slowdown_ms;
     int64_t warmup_requests;

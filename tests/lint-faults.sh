@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Whether each test that docs/faults.md and docs/security.md name exists, and
-# docs/http.md names each status of the table of problems.
+# Whether each test exists that docs/faults.md, docs/security.md and the list of
+# hostile inputs name, and docs/http.md names each status of the table of problems.
 set -u
 bad=0
 for page in docs/faults.md docs/security.md; do
@@ -18,4 +18,12 @@ for status in $(grep -o '^    {"[a-z0-9-]*", *[0-9]*' supervisor/problems.c | gr
         bad=1
     fi
 done
+list=tests/data/hostile_inputs.txt
+while read -r _ case file name; do
+    file=${file%:}
+    if [ "$file" != - ] && ! grep -qs "^static void test_$name(" "tests/$file.c"; then
+        echo "$list: $case: there is no test_$name in tests/$file.c"
+        bad=1
+    fi
+done < <(grep -v '^#' $list)
 exit $bad

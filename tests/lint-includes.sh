@@ -17,7 +17,7 @@ allowed_of() { # folder -> the folders it may include
 
 # The supervisor's rooms, bottom to top; a room may include those of lines above its own.
 rooms="
-address
+address beneath decimal
 chores features gate line memory modelref notify peer plain_request problems python quarantine raw_message settings spawn token turn words
 role
 access conns listen

@@ -75,15 +75,20 @@ static void transform(const struct transform *t, double *x, size_t n)
 }
 
 /* The index of the first number that is NaN or infinite, or n. 0 * x is 0 for
- * every other number, so the ordinary row costs one pass without a branch. */
+ * every other number, so the ordinary row costs one pass without a branch, in four sums
+ * that need not wait for each other. */
 static size_t first_not_finite(const double *x, size_t n)
 {
-    double zero = 0;
-    for (size_t i = 0; i < n; i++)
-        zero += x[i] * 0.0;
-    if (zero == 0)
-        return n;
+    double zero[4] = {0};
     size_t i = 0;
+    for (; i + 4 <= n; i += 4)
+        for (size_t k = 0; k < 4; k++)
+            zero[k] += x[i + k] * 0.0;
+    for (; i < n; i++)
+        zero[0] += x[i] * 0.0;
+    if (zero[0] + zero[1] + zero[2] + zero[3] == 0)
+        return n;
+    i = 0;
     while (i < n && isfinite(x[i]))
         i++;
     return i;

@@ -26,6 +26,10 @@
  * only keeps a worker that was started by hand from reading for ever. */
 #define MAX_MODEL_BYTES (1024UL * 1024 * 1024)
 
+/* A batch is answered with one write, unless it takes longer than this: answers of a slow model
+ * must not wait for those behind them, and silence is taken for hanging. */
+#define FLUSH_NS (NS_PER_MS / 5)
+
 struct server {
     int fd;
     struct model *model;
@@ -34,6 +38,7 @@ struct server {
     struct frame_writer out;
     double *outputs; /* WIRE_MAX_ROWS of them */
     double delay_ms;
+    int64_t flushed_ns; /* when the last answers were written, or the batch began */
     char cage[CAGE_LEVEL_SIZE];
     int exit_status; /* -1: go on */
 };
@@ -66,10 +71,21 @@ static void sleep_ms(double ms)
         continue;
 }
 
+static void flush_if_due(struct server *s, int64_t now)
+{
+    if (s->flushed_ns == 0)
+        s->flushed_ns = now;
+    if (now - s->flushed_ns < FLUSH_NS)
+        return;
+    flush_all(s); /* an error shows when the batch ends */
+    s->flushed_ns = now;
+}
+
 static void on_predict(struct server *s, const struct msg *m)
 {
     struct err e;
     int64_t began = clock_mono_ns();
+    flush_if_due(s, began);
     size_t expected = model_n_features(s->model) * m->n_rows;
     if (s->delay_ms > 0)
         sleep_ms(s->delay_ms);
@@ -130,9 +146,6 @@ static void answer_complete_frames(struct server *s)
     int more = 1;
     while (s->exit_status < 0 && (more = frame_reader_next(&s->in, &payload, &n)) == 1) {
         on_payload(s, payload, n);
-        /* An answer must not wait for the delays of those behind it. */
-        if (s->delay_ms > 0 && flush_all(s) < 0)
-            return;
     }
     if (more < 0) {
         log_error("the supervisor announced a frame of %zu bytes; 1 to %d are accepted", n,
@@ -147,6 +160,7 @@ static int answer_until_quit(struct server *s)
         ssize_t n = frame_reader_fill(&s->in, s->fd);
         if (n <= 0)
             return n == 0 || errno == ECONNRESET ? EX_OK : EX_IOERR;
+        s->flushed_ns = 0;
         answer_complete_frames(s);
         if (flush_all(s) < 0)
             return errno == EPIPE || errno == ECONNRESET ? EX_OK : EX_IOERR;

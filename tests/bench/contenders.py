@@ -50,13 +50,14 @@ def python_with(*modules):
     raise Missing(f"no Python here has {', '.join(modules)}")
 
 
-def load(port, connections, seconds):
+def load(port, connections, seconds, **words):
     """One run of wrk on POST /predict: requests, duration in us, p50, p99, p99.9 in us. All
-    requests must have been answered 200."""
+    requests must have been answered 200. words: what post.lua reads from its environment."""
     out = subprocess.run(
         [need("wrk"), "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "-s",
          HERE / "post.lua", f"http://127.0.0.1:{port}/predict"],
-        capture_output=True, text=True, check=True).stdout
+        capture_output=True, text=True, check=True,
+        env={**os.environ, **{name: str(value) for name, value in words.items()}}).stdout
     figures = [line for line in out.splitlines() if line.startswith("figures ")][0].split()[1:]
     requests, duration, p50, p99, p999, errors = map(float, figures)
     if errors > 0 or requests == 0:
@@ -68,6 +69,7 @@ class Contender:
     """Started servers of one kind. processes[0] is in front of the others."""
 
     name = ""
+    body = BODY
 
     def __init__(self, build, folder):
         self.build, self.folder = build, folder / self.name.replace(" ", "-")
@@ -86,7 +88,7 @@ class Contender:
         return self.build / "tests/bench" / name
 
     def predict(self):
-        request = urllib.request.Request(f"http://127.0.0.1:{self.port}/predict", BODY,
+        request = urllib.request.Request(f"http://127.0.0.1:{self.port}/predict", self.body,
                                          {"Content-Type": "application/json"})
         with urllib.request.urlopen(request, timeout=5) as answer:
             return answer.read()

@@ -12,6 +12,7 @@ import warnings
 
 import joblib
 import numpy as np
+import sklearn.base
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.ensemble import RandomForestClassifier, VotingClassifier
 from sklearn.linear_model import LinearRegression, LogisticRegression
@@ -87,6 +88,9 @@ def main():
     warnings.simplefilter("ignore")
     for name, model in {**ANSWER, **REFUSED, **FAULTY, **EVIL}.items():
         joblib.dump(model, os.path.join(directory, name + ".joblib"))
+    sklearn.base.__version__ = "0.99.9"  # as if another release had trained it
+    joblib.dump(LogisticRegression().fit(rows, rows[:, 0] > np.median(rows[:, 0])),
+                os.path.join(directory, "older.joblib"))
     rows.tofile(os.path.join(directory, "rows.bin"))
     joblib.parallel_backend("sequential")
     for name, model in ANSWER.items():

@@ -24,6 +24,7 @@
 
 #include "common/clock.h"
 #include "common/fdio.h"
+#include "common/mem.h"
 #include "tests/support/answer.h"
 #include "tests/support/evil.h"
 #include "tests/support/server.h"
@@ -44,6 +45,7 @@ struct manager {
 };
 
 static struct manager manager;
+static int admin_fd; /* passed as the second socket; -1: there is one only */
 
 static void listen_anywhere(void)
 {
@@ -72,16 +74,16 @@ static void hand_over(void *arg)
     char pid[24];
     snprintf(pid, sizeof pid, "%d", (int)getpid());
     setenv("LISTEN_PID", pid, 1);
-    setenv("LISTEN_FDS", "1", 1);
-    setenv("LISTEN_FDNAMES", "http", 1);
+    setenv("LISTEN_FDS", admin_fd >= 0 ? "2" : "1", 1);
+    setenv("LISTEN_FDNAMES", admin_fd >= 0 ? "http:admin" : "http", 1);
     setenv("NOTIFY_SOCKET", m->notify_path, 1);
     if (m->watchdog_usec != NULL) {
         setenv("WATCHDOG_PID", pid, 1);
         setenv("WATCHDOG_USEC", m->watchdog_usec, 1);
     }
-    if (m->listen_fd == 3)
-        fcntl(3, F_SETFD, 0);
-    else if (dup2(m->listen_fd, 3) != 3)
+    int first = fcntl(m->listen_fd, F_DUPFD_CLOEXEC, 10);
+    int second = admin_fd >= 0 ? fcntl(admin_fd, F_DUPFD_CLOEXEC, 10) : -1;
+    if (dup2(first, 3) != 3 || (second >= 0 && dup2(second, 4) != 4))
         _exit(126);
 }
 
@@ -140,6 +142,47 @@ static void test_the_passed_socket_is_served(void **state)
     answer_is(server_get(s, "/admin/status"), 200); /* a loopback address: admin is open */
     assert_true(server_log_says(s, LISTENING));
     server_stop(s);
+}
+
+static int ctl(struct server *s, const char *url)
+{
+    const char *build = getenv("CANARYD_BUILD");
+    char *command = mem_printf("%s/canaryctl --url %s status >%s 2>&1",
+                               build != NULL ? build : "build", url, server_path(s, "out"));
+    int status = system(command); /* NOLINT(cert-env33-c): words of this test's own */
+    free(command);
+    return WEXITSTATUS(status);
+}
+
+/* A second socket named "admin" is the admin door, and then the only one; its path is
+ * systemd's, which keeps it for the next process. */
+static void test_the_admin_door_is_passed(void **state)
+{
+    struct sockaddr_un a = {.sun_family = AF_UNIX};
+    (void)state;
+    struct server *s = server_prepare();
+    const char *path = server_path(s, "admin.sock");
+    char *url = mem_printf("unix:%s", path);
+    snprintf(a.sun_path, sizeof a.sun_path, "%s", path);
+    admin_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(admin_fd, (const struct sockaddr *)&a, sizeof a), 0);
+    assert_int_equal(listen(admin_fd, 16), 0);
+    listen_anywhere();
+    bind_notify(s);
+    server_set_before(s, hand_over, &manager);
+    for (int i = 0; i < 2; i++) {
+        server_launch(s, (const char *const[]){"--admin-listen=127.0.0.1:0", NULL});
+        server_wait_ready(s);
+        server_predict(s);
+        answer_is_problem(server_get(s, "/admin/status"), 404, "not-found");
+        assert_int_equal(ctl(s, url), 0);
+        assert_true(server_log_says(s, "admin_listen: 127.0.0.1:0 is not used; the socket"));
+        server_signal(s, SIGTERM);
+        assert_int_equal(server_wait_exit(s, SERVER_STOP_MS), 0);
+        assert_true(workdir_exists(path));
+    }
+    server_forget(s);
+    free(url);
 }
 
 static void test_notifications(void **state)
@@ -301,6 +344,7 @@ static int setup(void **state)
 {
     (void)state;
     manager = (struct manager){.listen_fd = -1, .notify_fd = -1};
+    admin_fd = -1;
     return 0;
 }
 
@@ -309,6 +353,7 @@ static int teardown(void **state)
     int rc = server_teardown(state);
     fd_close(&manager.listen_fd); /* now nobody will answer the clients that still wait */
     fd_close(&manager.notify_fd);
+    fd_close(&admin_fd);
     traffic_abandon();
     return rc;
 }
@@ -318,6 +363,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         CASE(test_the_passed_socket_is_served),
+        CASE(test_the_admin_door_is_passed),
         CASE(test_notifications),
         CASE(test_a_reload_before_it_serves),
         CASE(test_no_heartbeat_while_it_hangs),

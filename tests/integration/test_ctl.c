@@ -19,6 +19,7 @@
 #include <cmocka.h>
 
 #include "common/clock.h"
+#include "common/fdio.h"
 #include "common/mem.h"
 #include "tests/support/answer.h"
 #include "tests/support/python.h"
@@ -130,6 +131,20 @@ static void test_commands(void **state)
     server_stop(s);
 }
 
+/* The judge's decision, with what it was computed from. */
+static void expect_basis(const char *path)
+{
+    char *text = NULL;
+    size_t n;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    assert_true(fd >= 0);
+    assert_int_equal(fd_read_file(fd, path, 1 << 20, &text, &n, NULL), 0);
+    fd_close(&fd);
+    assert_non_null(strstr(text, "\"basis\":[{\"test\":\"mean\",\"clock\":\"round_trip\""));
+    assert_non_null(strstr(text, "\"bets\":[{\"ln_wealths\":["));
+    free(text);
+}
+
 static void test_demo(void **state)
 {
     (void)state;
@@ -139,6 +154,7 @@ static void test_demo(void **state)
     char *line = mem_printf("replay %s", server_path(s, "state/journal.jsonl"));
     ctl(s, line, 0, "{\"decisions\":1,\"agree\":1}", CTL_MS);
     free(line);
+    expect_basis(server_path(s, "state/journal.jsonl"));
     server_stop(s);
 }
 

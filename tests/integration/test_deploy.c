@@ -41,6 +41,25 @@ static void test_sha256(void **state)
     server_stop(s);
 }
 
+/* The stable model as its own canary, a test of the test; and a share that is hardly
+ * one. */
+static void test_what_is_odd_but_right(void **state)
+{
+    (void)state;
+    struct server *s = server_start(by_hand);
+    const char *stable = answer_string(status_get(s), "stable.sha256");
+    answer_string_is(deploy(s, "{\"model_path\":\"model_v1.json\"}"), "sha256", stable);
+    const struct http_answer *a = status_get(s);
+    answer_string_is(a, "canary.sha256", stable);
+    assert_int_not_equal(status_pid(s, "canary"), status_pid(s, "stable"));
+    a = deploy(s, "{\"model_path\":\"model_v2.json\",\"percent\":1e-9,\"replace\":true}");
+    answer_is(a, 200);
+    assert_near(answer_number(a, "percent"), 1e-9, 0, "percent");
+    for (int i = 0; i < 50; i++)
+        answer_string_is(server_predict(s), "model_used", "stable");
+    server_stop(s);
+}
+
 static void test_replace(void **state)
 {
     (void)state;
@@ -142,9 +161,13 @@ static void test_places_are_random(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        SERVER_TEST(test_sha256),           SERVER_TEST(test_replace),
-        SERVER_TEST(test_without_a_canary), SERVER_TEST(test_rollback_twice),
-        SERVER_TEST(test_shares_are_exact), SERVER_TEST(test_places_are_random),
+        SERVER_TEST(test_sha256),
+        SERVER_TEST(test_what_is_odd_but_right),
+        SERVER_TEST(test_replace),
+        SERVER_TEST(test_without_a_canary),
+        SERVER_TEST(test_rollback_twice),
+        SERVER_TEST(test_shares_are_exact),
+        SERVER_TEST(test_places_are_random),
     };
     return cmocka_run_group_tests_name("deploy", tests, NULL, NULL);
 }

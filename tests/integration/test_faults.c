@@ -13,6 +13,8 @@
 
 #include <cmocka.h>
 
+#include "common/cage.h"
+#include "common/mem.h"
 #include "tests/support/answer.h"
 #include "tests/support/server.h"
 #include "tests/support/status.h"
@@ -149,6 +151,50 @@ static void test_crash_loop_rolls_back(void **state)
     if (strstr(a->body, "crash") == NULL)
         fail_msg("no event tells of the crash loop: %s", a->body);
     end_clean(s, &t);
+}
+
+static struct server *start_with_evil_worker(void)
+{
+    const char *build = getenv("CANARYD_BUILD");
+    char *path = mem_printf("%s/tests/support/evil_worker", build != NULL ? build : "build");
+    char *real = realpath(path, NULL);
+    char *program = mem_printf("--worker-program=%s", real);
+    struct server *s = server_start(
+        (const char *const[]){program, "--worker-memory-bytes=268435456", "--warmup-requests=0",
+                              "--crash-limit=1000", "--auto-rollback=false", NULL});
+    free(path);
+    free(real);
+    free(program);
+    return s;
+}
+
+/* A model that takes more memory at each call dies of its limit alone, again and
+ * again: who asked is answered by stable. */
+static void test_a_canary_that_leaks(void **state)
+{
+    const struct http_request r = {.method = "POST",
+                                   .path = "/predict",
+                                   .headers = "X-Canary: always\r\n",
+                                   .body = GOOD_FEATURES};
+    int by_canary = 0;
+    (void)state;
+    if (cage_exempt() != NULL) {
+        print_message("SKIP: a %s has no limit of memory\n", cage_exempt());
+        skip();
+    }
+    struct server *s = start_with_evil_worker();
+    workdir_write_text(s->dir, "models/leak.json", "ready leak=16");
+    answer_is(server_post(s, "/admin/deploy-canary", "{\"model_path\":\"leak.json\"}"), 200);
+    pid_t first = status_pid(s, "canary"), stable = status_pid(s, "stable");
+    for (int i = 0; i < 32; i++) { /* twice its limit */
+        const struct http_answer *a = server_ask(s, &r);
+        answer_is(a, 200);
+        by_canary += strcmp(answer_string(a, "model_used"), "canary") == 0;
+    }
+    status_wait_pid(s, "canary", first);
+    assert_in_range(by_canary, 1, 31);
+    assert_int_equal(status_pid(s, "stable"), stable);
+    server_stop(s);
 }
 
 static void test_promotion_under_traffic(void **state)
@@ -371,6 +417,7 @@ int main(void)
         FAULT_TEST(test_worker_stopped),
         FAULT_TEST(test_stable_stopped_beside_a_canary),
         FAULT_TEST(test_crash_loop_rolls_back),
+        FAULT_TEST(test_a_canary_that_leaks),
         FAULT_TEST(test_promotion_under_traffic),
         FAULT_TEST(test_sigterm_under_traffic),
         FAULT_TEST(test_sigterm_answers_what_is_in_flight),

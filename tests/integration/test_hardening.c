@@ -118,48 +118,62 @@ static void test_control_flow_protection(void **state)
 
 /* --- The unit ------------------------------------------------------------------*/
 
-/* The units as they are installed, with the build for a prefix. */
-static char *make_units(void)
-{
-    static const char *const units[] = {"canaryd.service", "canaryd.socket"};
-    char *dir = workdir_new();
-    char *bin = workdir_path(dir, "bin");
-    char build[PATH_MAX];
-    int status;
-    assert_non_null(realpath(build_dir(), build));
-    assert_int_equal(symlink(build, bin), 0);
-    for (size_t i = 0; i < 2; i++) {
-        char *command =
-            mem_printf("sed 's|@PREFIX@|%s|' etc/%s >%s/%s", dir, units[i], dir, units[i]);
-        char *out = output_of(command, &status);
-        assert_string_equal(out, "");
-        free(out);
-        free(command);
-    }
-    free(bin);
-    return dir;
-}
-
-static void run_analyze(const char *verb, const char *dir, bool is_silent)
+static void must_be_silent(char *command)
 {
     int status;
-    char *command = mem_printf("systemd-analyze %s %s/canaryd.service", verb, dir);
     char *out = output_of(command, &status);
-    if (status != 0 || (is_silent && out[0] != '\0'))
-        fail_msg("%s: exit %d, %s", command, status, out);
+    assert_string_equal(out, "");
+    assert_int_equal(status, 0);
     free(out);
     free(command);
 }
 
+/* The units as they are installed, with the build for a prefix. */
+static char *make_units(void)
+{
+    static const char *const units[] = {"canaryd.service", "canaryd.socket",
+                                        "canaryd-admin.socket"};
+    char *dir = workdir_new();
+    char *bin = workdir_path(dir, "bin");
+    char build[PATH_MAX];
+    assert_non_null(realpath(build_dir(), build));
+    assert_int_equal(symlink(build, bin), 0);
+    for (size_t i = 0; i < sizeof units / sizeof units[0]; i++)
+        must_be_silent(
+            mem_printf("sed 's|@PREFIX@|%s|' etc/%s >%s/%s", dir, units[i], dir, units[i]));
+    must_be_silent(mem_printf("sed -f etc/own-bind.sed %s/canaryd.service >%s/canaryd-bind.service",
+                              dir, dir));
+    free(bin);
+    return dir;
+}
+
+static void run_analyze(const char *verb, const char *dir, const char *unit, bool is_silent)
+{
+    int status;
+    char *command = mem_printf("systemd-analyze %s %s/%s", verb, dir, unit);
+    char *out = output_of(command, &status);
+    if (status != 0 || (is_silent && out[0] != '\0'))
+        fail_msg("%s: exit %d, %s", command, status, out);
+    const char *overall = strstr(out, "Overall exposure");
+    if (overall != NULL)
+        print_message("%s", overall);
+    free(out);
+    free(command);
+}
+
+/* Thresholds are tenths: an exposure of at most 0.5 of 10, or 1.0 with its own bind. */
 static void test_units(void **state)
 {
     (void)state;
     if (!is_there("systemd-analyze"))
         skip();
     char *dir = make_units();
-    run_analyze("verify --man=no", dir, true);
-    /* Tenths: the exposure is at most 0.5 of 10. */
-    run_analyze("security --offline=yes --threshold=5 --no-pager", dir, false);
+    run_analyze("verify --man=no", dir, "canaryd.service", true);
+    run_analyze("verify --man=no", dir, "canaryd-bind.service", true);
+    run_analyze("verify --man=no", dir, "canaryd-admin.socket", true);
+    run_analyze("security --offline=yes --threshold=5 --no-pager", dir, "canaryd.service", false);
+    run_analyze("security --offline=yes --threshold=10 --no-pager", dir, "canaryd-bind.service",
+                false);
     workdir_free(&dir);
 }
 

@@ -158,6 +158,7 @@ static const struct {
     {"Content-Encoding: identity\r\n", 200, NULL},
     {"Accept: application/json\r\n", 200, NULL},
     {"Accept: */*\r\n", 200, NULL},
+    {"Content-Type: application/json\r\nAccept: application/xml\r\n", 200, NULL},
 };
 
 static void test_media_types(void **state)

@@ -59,6 +59,19 @@ static void test_refusals(void **state)
     server_stop(s);
 }
 
+/* What another release of scikit-learn trained is taken, and the log says so. */
+static void test_another_scikit_learn(void **state)
+{
+    (void)state;
+    SKIP_WITHOUT_SKLEARN();
+    struct server *s = server_start(NULL);
+    answer_is(deploy(s, "older.joblib"), 200);
+    server_wait_log(s, "0.99.9");
+    answer_is(server_post(s, "/admin/rollback-canary", NULL), 200);
+    server_predict(s);
+    server_stop(s);
+}
+
 /* Exported in time, but not ready in time. */
 static void test_start_timeout(void **state)
 {
@@ -99,6 +112,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         SERVER_TEST(test_refusals),
+        SERVER_TEST(test_another_scikit_learn),
         SERVER_TEST(test_start_timeout),
         SERVER_TEST(test_python_worker_is_off),
         SERVER_TEST(test_worker_program_is_missing),

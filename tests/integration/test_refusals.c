@@ -99,6 +99,7 @@ static const struct {
     {"{\"model_path\":\"model_v2.json\",\"percent\":0}", 422, 0, NULL, NULL},
     {"{\"model_path\":\"model_v2.json\",\"percent\":60}", 422, 0, NULL, NULL},
     {"{\"model_path\":\"model_v2.json\",\"percent\":101}", 422, 0, NULL, NULL},
+    {"{\"model_path\":\"model_v2.json\",\"percent\":-1e-9}", 422, 0, NULL, NULL},
     {"{\"model_path\":\"model_v2.json\",\"percent\":1e999}", 422, 0, "not-finite", NULL},
     {"{\"model_path\":\"model_v2.json\",\"percent\":\"10\"}", 422, 0, NULL, NULL},
     {"{\"model_path\":\"model_v2.json\",\"replace\":\"yes\"}", 422, 0, NULL, NULL},

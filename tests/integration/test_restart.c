@@ -3,6 +3,8 @@
  * Coming back: after a crash, after an ordinary stop, with changed settings, and
  * with a state on disk that is damaged, newer, or can't be written.
  */
+#include <dlfcn.h>
+#include <limits.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -141,6 +143,137 @@ static void test_changed_settings_win(void **state)
     server_stop(s);
 }
 
+static bool canary_is(struct server *s, void *arg)
+{
+    const struct http_answer *a = status_get(s);
+    return strstr(a->body, "\"canary\":null") == NULL &&
+           strcmp(answer_string(a, "canary.model"), arg) == 0;
+}
+
+/* A canary_model that does not load leaves the canary that is out, at a reload and at
+ * every start after it. */
+static void test_a_bad_setting_does_not_cost_the_canary(void **state)
+{
+    (void)state;
+    struct server *s = server_start_config("{\"auto_rollback\": false}", NULL);
+    deploy(s, "{\"model_path\":\"model_v2.json\",\"percent\":50}");
+    predict(s, 20);
+    workdir_write_text(server_path(s, "models"), "bad.json", "{}");
+    server_write_config(s, "{\"auto_rollback\": false, \"canary_model\": \"bad.json\"}");
+    server_signal(s, SIGHUP);
+    server_wait_log(s, "deployment failed");
+    for (int round = 0; round < 2; round++) {
+        crash(s);
+        start_again(s, NULL);
+        server_wait_until(s, canary_is, (char[]){"model_v2.json"}, "the old canary", 10000);
+        status_wait_state(s, "canary"); /* the setting was tried again beside it */
+        answer_string_is(status_get(s), "canary.model", "model_v2.json");
+        counts_are(s, 10, 10);
+    }
+    workdir_copy(server_path(s, "models/model_v1.json"), server_path(s, "models"), "bad.json");
+    crash(s);
+    start_again(s, NULL);
+    server_wait_until(s, canary_is, (char[]){"bad.json"}, "the new one in its place", 10000);
+    server_write_config(s, "{\"auto_rollback\": false}");
+    server_stop(s);
+    start_again(s, NULL);
+    answer_string_is(status_get(s), "state", "idle"); /* and goes with the setting */
+    server_stop(s);
+}
+
+/* A crash while the canary is still coming back, with an order given meanwhile. */
+static void test_crashes_on_the_way_back(void **state)
+{
+    static const char *const slowly[] = {"--auto-rollback=false", "--warmup-requests=100000", NULL};
+    (void)state;
+    struct server *s = server_start(by_hand);
+    deploy(s, "{\"model_path\":\"model_v2.json\",\"percent\":50}");
+    predict(s, 20);
+    crash(s);
+    for (int round = 0; round < 2; round++) {
+        start_again(s, slowly);
+        status_wait_state(s, "loading");
+        answer_is(server_post(s, "/admin/toggle-slowdown", NULL), 200);
+        crash(s);
+    }
+    start_again(s, by_hand);
+    status_wait_state(s, "canary");
+    answer_string_is(status_get(s), "canary.model", "model_v2.json");
+    counts_are(s, 10, 10);
+    server_stop(s);
+}
+
+/* --- A slow disk ----------------------------------------------------------------*/
+
+static char slow_disk[PATH_MAX]; /* tests/support/slow_disk.so of this build */
+
+static void make_the_disk_slow(void *arg)
+{
+    const bool *is_slow = arg;
+    if (!*is_slow)
+        return;
+    setenv("LD_PRELOAD", slow_disk, 1);
+    setenv("SLOW_DISK_MS", "300", 1);
+}
+
+static bool candidate_is_ready(struct server *s, void *arg)
+{
+    struct status_worker workers[STATUS_MAX_PIDS];
+    int n = status_workers(status_get(s), workers);
+    (void)arg;
+    for (int i = 0; i < n; i++)
+        if (strcmp(workers[i].role, "candidate") == 0 && workers[i].ready)
+            return true;
+    return false;
+}
+
+/* It is given up while the disk is being told of it: the disk must be told again. */
+static void test_stopped_while_a_deployment_is_saved(void **state)
+{
+    const struct http_request r = {.method = "POST",
+                                   .path = "/admin/deploy-canary",
+                                   .headers = "Content-Type: application/json\r\n",
+                                   .body = "{\"model_path\":\"model_v2.json\"}"};
+    struct http_answer a = {0};
+    struct err e = {0};
+    bool is_slow = true;
+    (void)state;
+    if (dlsym(RTLD_DEFAULT, "__asan_init") != NULL) {
+        print_message("SKIP test_stopped_while_a_deployment_is_saved: nothing can be preloaded\n");
+        skip();
+    }
+    struct server *s = server_prepare();
+    server_set_before(s, make_the_disk_slow, &is_slow);
+    server_launch(s, NULL);
+    server_wait_ready(s);
+    struct http *h = http_open(s->port, &e);
+    assert_non_null(h);
+    assert_int_equal(http_send_request(h, &r, &e), 0);
+    server_wait_until(s, candidate_is_ready, NULL, "the candidate", 10000);
+    server_signal(s, SIGTERM);
+    if (http_receive(h, false, &a, &e) != 1)
+        fail_msg("%s", e.text);
+    answer_is_problem(&a, 409, "superseded");
+    http_answer_clear(&a);
+    http_close(&h);
+    assert_int_equal(server_wait_exit(s, 10000), 0);
+    is_slow = false;
+    server_launch(s, NULL);
+    server_wait_ready(s);
+    answer_string_is(status_get(s), "state", "idle");
+    answer_is_null(status_get(s), "canary");
+    server_stop(s);
+}
+
+static int find_library(void **state)
+{
+    const char *build = getenv("CANARYD_BUILD");
+    char path[sizeof slow_disk];
+    (void)state;
+    snprintf(path, sizeof path, "%s/tests/support/slow_disk.so", build != NULL ? build : "build");
+    return realpath(path, slow_disk) != NULL ? 0 : -1;
+}
+
 static void test_damaged_state_is_set_aside(void **state)
 {
     static const char *const damages[] = {"", "{", "{\"canaryd_state\":1,\"state\":{}}",
@@ -228,10 +361,13 @@ int main(void)
         SERVER_TEST(test_promotion_and_rollback_stand),
         SERVER_TEST(test_verdict_stands),
         SERVER_TEST(test_changed_settings_win),
+        SERVER_TEST(test_a_bad_setting_does_not_cost_the_canary),
+        SERVER_TEST(test_crashes_on_the_way_back),
+        SERVER_TEST(test_stopped_while_a_deployment_is_saved),
         SERVER_TEST(test_damaged_state_is_set_aside),
         SERVER_TEST(test_foreign_board_is_replaced),
         SERVER_TEST(test_newer_state_is_not_touched),
         SERVER_TEST(test_unwritable_state),
     };
-    return cmocka_run_group_tests_name("restart", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("restart", tests, find_library, NULL);
 }

@@ -4,6 +4,7 @@
  * and a disk that takes nothing is no reason to answer less.
  */
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -20,7 +21,7 @@
 #include "tests/support/status.h"
 #include "tests/support/traffic.h"
 
-#define HEADER "arm,time_ms,round_trip_ms,service_ms,outcome,stalled\n"
+#define HEADER "arm,time_ms,round_trip_ms,service_ms,outcome,stalled,group_end\n"
 
 static void deploy(struct server *s)
 {
@@ -28,15 +29,19 @@ static void deploy(struct server *s)
     status_wait_baseline(s);
 }
 
+static void launch(struct server *s, const char *path)
+{
+    char *option = mem_printf("--sample-log=%s", path);
+    server_launch(s, (const char *const[]){"--auto-rollback=false", option, NULL});
+    server_wait_ready(s);
+    free(option);
+}
+
 /* path NULL: samples.csv in its directory. */
 static struct server *start_with(const char *path)
 {
     struct server *s = server_prepare();
-    char *option =
-        mem_printf("--sample-log=%s", path != NULL ? path : server_path(s, "samples.csv"));
-    server_launch(s, (const char *const[]){"--auto-rollback=false", option, NULL});
-    server_wait_ready(s);
-    free(option);
+    launch(s, path != NULL ? path : server_path(s, "samples.csv"));
     return s;
 }
 
@@ -53,9 +58,9 @@ static void read_line(struct reading *r, const char *line, int i)
     static const int places[] = {8, 1, 1};
     char arm[16], outcome[16];
     double time_ms, round_trip_ms, service_ms;
-    int stalled;
-    if (sscanf(line, "%15[^,],%lf,%lf,%lf,%15[^,],%d", arm, &time_ms, &round_trip_ms, &service_ms,
-               outcome, &stalled) != 6)
+    int stalled, group_end;
+    if (sscanf(line, "%15[^,],%lf,%lf,%lf,%15[^,],%d,%d", arm, &time_ms, &round_trip_ms,
+               &service_ms, outcome, &stalled, &group_end) != 7)
         fail_msg("line %d: %.80s", i, line);
     assert_true(time_ms >= r->last_time_ms && service_ms <= round_trip_ms && service_ms > 0);
     r->last_time_ms = time_ms;
@@ -187,6 +192,87 @@ static void test_a_replay_finds_the_same(void **state)
     cJSON_Delete(again);
 }
 
+struct wanted_lines {
+    const char *path;
+    int n;
+};
+
+static bool has_lines(struct server *s, void *arg)
+{
+    const struct wanted_lines *wanted = arg;
+    int n = 0;
+    (void)s;
+    FILE *f = fopen(wanted->path, "re");
+    for (int c; f != NULL && (c = getc(f)) != EOF;)
+        n += c == '\n';
+    if (f != NULL)
+        fclose(f);
+    return n >= wanted->n;
+}
+
+static void predict(struct server *s, int n)
+{
+    for (int i = 0; i < n; i++)
+        server_predict(s);
+}
+
+/* canaryd is killed in the middle of a deployment and comes back into it: the log of
+ * both lives replays, and to the same. */
+static void test_a_log_of_two_lives(void **state)
+{
+    static const char *const same[] = {
+        "p_value", "stable_sample_count", "canary_sample_count",   "verdict", "metrics",
+        "effect",  "service_effect",      "baseline_sample_count", NULL};
+    (void)state;
+    struct server *s = start_with(NULL);
+    const char *path = server_path(s, "samples.csv");
+    deploy(s);
+    predict(s, 333);
+    server_wait_until(s, has_lines, &(struct wanted_lines){path, 1 + 333}, "the log is written",
+                      10000);
+    server_signal(s, SIGKILL);
+    assert_int_equal(server_wait_exit(s, 5000), 128 + SIGKILL);
+    launch(s, path);
+    status_wait_baseline(s);
+    predict(s, 444);
+    const struct http_answer *a = server_get(s, "/admin/check-canary-health");
+    cJSON *live = cJSON_Duplicate(a->json, true);
+    server_stop(s);
+    cJSON *again = replay(path);
+    compare_members(live, again, same);
+    cJSON_Delete(live);
+    cJSON_Delete(again);
+}
+
+/* Users and the lot in one line: groups end where the log says, not at every tenth. */
+static void test_a_replay_of_users(void **state)
+{
+    static const char *const same[] = {"p_value", "verdict",        "metrics",
+                                       "effect",  "service_effect", NULL};
+    (void)state;
+    struct server *s = start_with(NULL);
+    const char *path = server_path(s, "samples.csv");
+    deploy(s);
+    for (int i = 0; i < 900; i++) {
+        char user[40];
+        snprintf(user, sizeof user, "X-User-ID: user-%d\r\n", i * 7 % 41);
+        const struct http_request r = {.method = "POST",
+                                       .path = "/predict",
+                                       .headers = i % 3 == 0 ? NULL : user,
+                                       .body = GOOD_FEATURES};
+        answer_is(server_ask(s, &r), 200);
+    }
+    const struct http_answer *a = server_get(s, "/admin/check-canary-health");
+    assert_int_equal((int)answer_number(a, "by_user_count"), 600);
+    assert_true(answer_number(a, "effect.blocks") > 2);
+    cJSON *live = cJSON_Duplicate(a->json, true);
+    server_stop(s);
+    cJSON *again = replay(path);
+    compare_members(live, again, same);
+    cJSON_Delete(live);
+    cJSON_Delete(again);
+}
+
 static int count(const char *text, const char *what)
 {
     int n = 0;
@@ -216,6 +302,8 @@ int main(void)
         SERVER_TEST(test_every_draw),
         SERVER_TEST(test_many_at_once),
         SERVER_TEST(test_a_replay_finds_the_same),
+        SERVER_TEST(test_a_log_of_two_lives),
+        SERVER_TEST(test_a_replay_of_users),
         SERVER_TEST(test_no_room),
     };
     return cmocka_run_group_tests_name("sample_log", tests, NULL, NULL);

@@ -265,6 +265,59 @@ static void test_the_address_is_the_sockets(void **state)
     server_predict(service);
     answer_is_problem(server_get(service, "/admin/status"), 403, "admin-closed");
     must("journalctl -u canaryd | grep -q 'listen: 127.0.0.1:8000 is not used'");
+    must("rm -r /run/systemd/system/canaryd.socket.d && systemctl daemon-reload");
+    must("systemctl stop canaryd.socket canaryd.service && systemctl start canaryd");
+}
+
+/* A second socket unit is the admin door; without it the main port is again. */
+static void test_the_admin_socket(void **state)
+{
+    (void)state;
+    must("systemctl stop canaryd.socket canaryd.service && "
+         "systemctl start canaryd-admin.socket canaryd");
+    must("test \"$(stat -c %U:%G:%a /run/canaryd-admin.sock)\" = root:canaryd:660");
+    server_hang_up(service);
+    server_predict(service);
+    answer_is_problem(server_get(service, "/admin/status"), 404, "not-found");
+    must("setpriv --reuid=nobody --regid=canaryd --clear-groups "
+         "canaryctl --url unix:/run/canaryd-admin.sock status");
+    must("systemctl stop canaryd-admin.socket canaryd.socket canaryd.service && "
+         "systemctl start canaryd");
+    server_hang_up(service);
+    server_predict(service);
+    answer_is(server_get(service, "/admin/status"), 200);
+}
+
+/* canaryd-bind.service beside the same settings and state: its own port, no socket
+ * unit, and model paths confined without openat2. */
+static void test_its_own_bind(void **state)
+{
+    char out[OUTPUT_SIZE];
+    (void)state;
+    must("systemctl start canaryd-bind");
+    must("! systemctl is-active canaryd.socket canaryd.service");
+    must("systemctl is-active canaryd-bind");
+    server_hang_up(service);
+    server_predict(service);
+    must("grep -q 'Seccomp:\t2' /proc/$(systemctl show --value -p MainPID canaryd-bind)/status");
+    answer_is(server_post(service, "/admin/deploy-canary",
+                          "{\"model_path\":\"model_v2.json\",\"replace\":true}"),
+              200);
+    answer_is_problem(server_post(service, "/admin/deploy-canary",
+                                  "{\"model_path\":\"../../../etc/passwd\",\"replace\":true}"),
+                      400, "path-outside-model-dir");
+    assert_non_null(strstr(status_get(service)->body, "\"cage\":\"full\""));
+    answer_is(server_post(service, "/admin/rollback-canary", NULL), 200);
+    status_wait_state(service, "idle");
+    must("systemctl restart canaryd-bind");
+    server_hang_up(service);
+    server_predict(service);
+    assert_int_equal(run("systemd-analyze verify canaryd-bind.service", out), 0);
+    assert_string_equal(out, "");
+    must("systemctl start canaryd && systemctl is-active canaryd.socket");
+    must("! systemctl is-active canaryd-bind");
+    server_hang_up(service);
+    server_predict(service);
 }
 
 static void test_stop(void **state)
@@ -318,6 +371,8 @@ static int run_inside(void)
         CASE(test_watchdog),
         CASE(test_wrong_settings),
         CASE(test_the_address_is_the_sockets),
+        CASE(test_the_admin_socket),
+        CASE(test_its_own_bind),
         CASE(test_stop),
         CASE(test_uninstall),
     };

@@ -10,7 +10,7 @@
 #include "common/clock.h"
 #include "common/mem.h"
 
-enum { SHORT_RUN = 10000, LONG_RUN = 200000, DETECTION_RUN = 120000, N_COLUMNS = 6, N_MAX = 128 };
+enum { SHORT_RUN = 10000, LONG_RUN = 200000, DETECTION_RUN = 120000, N_COLUMNS = 6, N_MAX = 160 };
 
 static const char *const group_names[N_CELL_GROUPS] = {
     [GROUP_FALSE_ALARMS] = "false-alarms",
@@ -20,6 +20,7 @@ static const char *const group_names[N_CELL_GROUPS] = {
     [GROUP_ERRORS] = "errors",
     [GROUP_PROMOTION] = "promotion",
     [GROUP_WALK] = "walk-through",
+    [GROUP_STOPS] = "stops",
 };
 
 static const struct {
@@ -118,6 +119,26 @@ static const struct {
     {"15 +- 4.5 ms, margins 0", "model-15", 500, false, {.2, NAN, .98}},
     {"5 +- 1.5 ms, default margins", "model-5", 500, true, {NAN, NAN, NAN}},
     {"15 +- 4.5 ms, default margins", "model-15", 500, true, {NAN, NAN, NAN}},
+};
+
+static const struct {
+    const char *title;
+    double rate;
+} stop_rates[] = {
+    {"100 a second", 100},    {"200 a second", 200},    {"500 a second", 500},
+    {"1,000 a second", 1000}, {"2,000 a second", 2000},
+};
+
+static const struct {
+    const char *title, *shape;
+    struct fault fault;
+} stops[] = {
+    {"all 50 ms: naive", "collector", {0}},
+    {"x 1.2", "collector", {FAULT_TIMES, 1.2, 0}},
+    {"slowest 1 % x 5", "collector", {FAULT_SLOWEST, 5, 0}},
+    {"the rest: naive", "collector-rest", {0}},
+    {"x 1.2, rest", "collector-rest", {FAULT_TIMES, 1.2, 0}},
+    {"slowest 1 % x 5, rest", "collector-rest", {FAULT_SLOWEST, 5, 0}},
 };
 
 const char *plan_group_name(enum cell_group group)
@@ -247,6 +268,26 @@ static void add_walks(struct plan *plan)
     }
 }
 
+static void add_stops(struct plan *plan)
+{
+    enum {
+        N_STOPS = sizeof stops / sizeof stops[0],
+        N_RATES = sizeof stop_rates / sizeof stop_rates[0]
+    };
+    for (size_t i = 0; i < N_STOPS * N_RATES; i++) {
+        size_t rate = i / N_STOPS, stop = i % N_STOPS;
+        struct cell *cell = add(plan, GROUP_STOPS, stop_rates[rate].title, stops[stop].title);
+        bool is_null = stops[stop].fault.kind == FAULT_NONE;
+        cell->beyond_reach = true;
+        cell->trial = (struct trial){.shape = source_shape_by_name(stops[stop].shape),
+                                     .fault = stops[stop].fault,
+                                     .rate = stop_rates[rate].rate,
+                                     .naive = is_null,
+                                     .to_the_end = is_null,
+                                     .n_requests = is_null ? SHORT_RUN : DETECTION_RUN};
+    }
+}
+
 struct cell *plan_new(size_t *n)
 {
     struct plan plan = {.cells = mem_array(N_MAX, sizeof *plan.cells)};
@@ -257,6 +298,7 @@ struct cell *plan_new(size_t *n)
     add_errors(&plan);
     add_promotion(&plan);
     add_walks(&plan);
+    add_stops(&plan); /* last: a run's seed hangs on its cell's place */
     *n = plan.n;
     return plan.cells;
 }

@@ -19,6 +19,7 @@ enum cell_group {
     GROUP_ERRORS,
     GROUP_PROMOTION, /* of an equal canary, and of one that is 10 % slower */
     GROUP_WALK,      /* the specification's: 200 requests, then 200 with 10 ms more */
+    GROUP_STOPS,     /* what "GC by the clock" depends on: the rate, and what a pause costs */
     N_CELL_GROUPS
 };
 
@@ -38,7 +39,7 @@ struct cell {
     enum cell_group group;
     const char *row;    /* "x 1.2" */
     const char *column; /* "normal 15/15"; "" in tables of one column */
-    bool beyond_reach;  /* known to keep no promise */
+    bool beyond_reach;  /* keeps no promise, or makes none */
     struct trial trial; /* figures are left to plan_measure */
     struct stated stated;
 };

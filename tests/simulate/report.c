@@ -84,6 +84,15 @@ static void fill_walk(struct table *t, const struct cell *cell, const struct fig
     }
 }
 
+static void fill_stops(struct table *t, const struct cell *cell, const struct figures *f)
+{
+    int row = table_row(t, cell->row);
+    if (cell->trial.fault.kind == FAULT_NONE)
+        set_part(t, row, cell->column, f->naive, NAN);
+    else
+        set_median(t, row, cell->column, f->median, NAN, cell->trial.n_requests);
+}
+
 static void fill(struct table *tables, const struct cell *cell, const struct figures *f)
 {
     struct table *t = &tables[cell->group];
@@ -105,6 +114,9 @@ static void fill(struct table *tables, const struct cell *cell, const struct fig
     case GROUP_WALK:
         fill_walk(t, cell, f);
         break;
+    case GROUP_STOPS:
+        fill_stops(t, cell, f);
+        break;
     case N_CELL_GROUPS:
         break;
     }
@@ -120,6 +132,7 @@ void report_print(const struct report *r, bool markdown, FILE *out)
         [GROUP_ERRORS] = "Row E: a canary that fails (median requests, or false alarms)",
         [GROUP_PROMOTION] = "Promotion",
         [GROUP_WALK] = "The walk-through: alert after 10 ms more from request 201 on",
+        [GROUP_STOPS] = "GC by the clock: the rate, and what a pause costs who comes then",
     };
     static struct table tables[N_CELL_GROUPS]; /* too large for a stack */
     for (int group = 0; group < N_CELL_GROUPS; group++)
@@ -198,7 +211,7 @@ static cJSON *cell_to_json(const struct cell *cell, const struct figures *f)
         add_number(o, "stated", cell->stated.median);
         return o;
     }
-    if (isfinite(cell->stated.median)) {
+    if (isfinite(cell->stated.median) || cell->trial.fault.kind != FAULT_NONE) {
         add_number(o, "median", f->median);
         add_number(o, "tenth", f->low);
         add_number(o, "nine_tenths", f->high);

@@ -117,11 +117,23 @@ static double next_bursts(struct source *s, enum arm arm)
 }
 
 /* Each worker stands still for parameter ms every parameter_2 ms, by a clock of
- * its own: who comes then waits for its end. */
-static double next_collector(struct source *s, enum arm arm)
+ * its own: how much of that is left now. */
+static double left_of_pause(const struct source *s, enum arm arm)
 {
     double into = fmod(s->time_ms + s->arm[arm].phase_ms, s->shape->parameter_2);
-    return usual(s) + fmax(0, s->shape->parameter - into);
+    return fmax(0, s->shape->parameter - into);
+}
+
+/* Who comes then takes a whole pause longer. */
+static double next_collector(struct source *s, enum arm arm)
+{
+    return usual(s) + (left_of_pause(s, arm) > 0 ? s->shape->parameter : 0);
+}
+
+/* Who comes then waits for its end. */
+static double next_collector_rest(struct source *s, enum arm arm)
+{
+    return usual(s) + left_of_pause(s, arm);
 }
 
 /* parameter: how strongly the load that all share stretches every latency. */
@@ -195,8 +207,14 @@ static const struct shape shapes[] = {
      .parameter = 5},
     {.name = "collector",
      .title = "GC by the clock, own",
-     .means = "50 ms every 2.5 s, each worker its own",
+     .means = "50 ms every 2.5 s, each worker its own; a pause costs 50 ms",
      .next = next_collector,
+     .parameter = 50,
+     .parameter_2 = 2500},
+    {.name = "collector-rest",
+     .title = "GC by the clock, its rest",
+     .means = "50 ms every 2.5 s, each worker its own; a pause costs what is left of it",
+     .next = next_collector_rest,
      .parameter = 50,
      .parameter_2 = 2500},
     {.name = "load",

@@ -40,7 +40,8 @@
  *     chatty=K   K KiB on stderr, in lines  longline=N one of N * 64 bytes
  *
  * Manners, from then on: fault, hang (no answer), die (exit 3), killer=N (the same
- * where the first feature is N), double (two outputs), slow=MS,
+ * where the first feature is N), double (two outputs), slow=MS, leak=N (N MiB at each
+ * call, until it dies of it),
  * good=N (the first N calls are answered well all the same),
  * pid, delay or pings (the output is its pid, the delay it was told, how many
  * PINGs it saw; else the first feature); nopong, badpong (wrong id), twopongs;

@@ -36,6 +36,7 @@ struct evil {
     long n_good; /* predictions to answer well before anything else */
     long slow_ms;
     long n_pings;
+    long leak_mb;    /* at every call */
     long killer;     /* dies of this first feature; 0: of none */
     double delay_ms; /* as the supervisor said */
     bool faults, hangs, dies, doubles, tells_pid, tells_delay, tells_pings, stubborn;
@@ -144,7 +145,8 @@ static void put_odd_outputs(struct evil *w, const char *outputs, size_t n)
 static void put_result(struct evil *w, uint64_t id, double output, size_t n)
 {
     const double outputs[2] = {output, output};
-    codec_put_result(&w->out, id, outputs, n, 1000);
+    codec_put_result(&w->out, id, outputs, n,
+                     w->slow_ms > 0 ? (uint64_t)w->slow_ms * 1000000 : 1000);
 }
 
 static void do_ready(struct evil *w, long n)
@@ -499,6 +501,11 @@ static const struct {
     {"twopongs", offsetof(struct evil, doubles_pongs)},
 };
 
+static void do_leak(struct evil *w, long n)
+{
+    w->leak_mb = n;
+}
+
 static void do_killer(struct evil *w, long n)
 {
     w->killer = n;
@@ -521,7 +528,7 @@ static const struct {
     {"spin", do_spin},         {"wait", do_wait},     {"fork", do_fork},
     {"says", do_says},         {"mumble", do_mumble}, {"chatty", do_chatty},
     {"longline", do_longline}, {"good", do_good},     {"slow", do_slow},
-    {"bomb", do_bomb},         {"hoard", do_hoard},
+    {"bomb", do_bomb},         {"hoard", do_hoard},   {"leak", do_leak},
 };
 
 #define N(table) (sizeof(table) / sizeof(table)[0])
@@ -584,6 +591,8 @@ static void follow(struct evil *w, const char *words)
 static void answer_by_manners(struct evil *w, bool good)
 {
     double output = w->first;
+    if (w->leak_mb > 0 && malloc((size_t)w->leak_mb << 20) == NULL)
+        _exit(EXIT_OF_DIE);
     if ((w->dies && !good) || (w->killer != 0 && w->first == (double)w->killer))
         _exit(EXIT_OF_DIE);
     if (w->hangs && !good)

@@ -39,17 +39,18 @@ static void on_up(void *arg, enum role role)
     if (h->without_rollout)
         router_wake(h->router);
     else
-        rollout_on_up(h->rollout, (int)role);
+        rollout_on_up(h->rollout, role);
 }
 
-static void on_failed(void *arg, enum role role, const struct err *why)
+static void on_failed(void *arg, enum role role, const struct err *why, bool may_pass)
 {
     struct house *h = arg;
     h->n_failed[role]++;
+    h->may_pass = may_pass;
     snprintf(h->code, sizeof h->code, "%s", why->code);
     snprintf(h->text, sizeof h->text, "%s", why->text);
     if (!h->without_rollout)
-        rollout_on_failed(h->rollout, (int)role, why);
+        rollout_on_failed(h->rollout, role, why, may_pass);
 }
 
 static void on_gave_up(void *arg, enum role role, const char *why)
@@ -58,7 +59,7 @@ static void on_gave_up(void *arg, enum role role, const char *why)
     h->n_gave_up[role]++;
     snprintf(h->text, sizeof h->text, "%s", why);
     if (!h->without_rollout)
-        rollout_on_gave_up(h->rollout, (int)role, why);
+        rollout_on_gave_up(h->rollout, role, why);
 }
 
 static void on_buried(void *arg)
@@ -103,9 +104,10 @@ static void on_serving(void *arg)
     h->n_serving++;
 }
 
-static void on_hopeless(void *arg, const struct err *why)
+static void on_hopeless(void *arg, const struct err *why, bool may_pass)
 {
     struct house *h = arg;
+    (void)may_pass;
     h->n_hopeless++;
     snprintf(h->code, sizeof h->code, "%s", why->code);
 }
@@ -243,7 +245,7 @@ void house_start(struct house *h, enum role role, const char *file)
     if (m == NULL)
         fail_msg("%s", e.text);
     m->served_fd = m->fd;
-    fleet_start(h->fleet, role, m);
+    fleet_start(h->fleet, role, m, 1);
     modelref_free(&m);
 }
 

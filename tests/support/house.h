@@ -30,6 +30,7 @@ struct house {
     struct judge *judge;
     struct rollout *rollout;
     bool without_rollout; /* the fleet's news stop at the counts */
+    bool may_pass;        /* of the last one that failed */
     int n_up[N_ROLES], n_failed[N_ROLES], n_gave_up[N_ROLES], n_buried;
     int n_samples[N_ARMS]; /* answers that count; of stable also those without a ticket */
     int n_outcomes[N_ARMS][N_OUTCOMES]; /* of draws */

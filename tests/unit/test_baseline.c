@@ -170,7 +170,7 @@ static void on_deployed(void *arg, const struct err *why)
 static void order(struct house *h, struct ordered *o, const char *path, double percent)
 {
     const struct deploy_request request = {
-        .path = path, .percent = percent, .replace = true, .by = "rest"};
+        .path = path, .percent = percent, .replace = true, .by = BY_REST};
     struct err e = {0};
     *o = (struct ordered){0};
     if (rollout_deploy(h->rollout, &request, on_deployed, o, &e) < 0)

@@ -327,6 +327,20 @@ static void test_nul_in_the_head(void **state)
     assert_int_equal(hall.clients[2]->status, 200);
 }
 
+/* No answer but a refusal can come of it: the head's end is not waited for, which
+ * would be a 408. Nor is a client that goes on sending. */
+static void test_a_tls_hello(void **state)
+{
+    static const char hello[] = "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03";
+    (void)state;
+    raw_send(open_client(0), hello, sizeof hello - 1);
+    assert_dismissed(hall.clients[0], 400, "NUL");
+    send_text(open_client(1), "GET /ok HTTP/1.1\r\nX-A: ");
+    raw_send(hall.clients[1], hello, sizeof hello - 1);
+    raw_send(hall.clients[1], hello, sizeof hello - 1);
+    assert_dismissed(hall.clients[1], 400, "NUL");
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -345,6 +359,7 @@ int main(void)
         TEST(test_newcomers_are_not_swapped),
         TEST(test_clients_that_leave),
         TEST(test_nul_in_the_head),
+        TEST(test_a_tls_hello),
     };
     return cmocka_run_group_tests_name("conns", tests, NULL, NULL);
 }

@@ -249,6 +249,62 @@ static void test_a_large_request(void **state)
     }
 }
 
+/* Longer than one read, and in pieces; what is pipelined behind it waits its turn, also
+ * behind one that is not for the lane. */
+static void test_a_long_body_in_pieces(void **state)
+{
+    static char text[100000];
+    const size_t n_body = 90000;
+    size_t n_parked = 0;
+    (void)state;
+    for (size_t i = 0; i < 4; i++) {
+        int n = snprintf(text, sizeof text,
+                         "POST %s HTTP/1.1\r\nHost: x\r\nX-Request-ID: long\r\n"
+                         "Content-Length: %zu\r\n\r\n%*s%s",
+                         i % 2 == 0 ? "/park" : "/none", n_body, (int)n_body, "{}",
+                         park_request("behind"));
+        for (int at = 0; at < n; at += 25000) {
+            raw_send(hall.client, text + at, (size_t)(n - at < 25000 ? n - at : 25000));
+            loop_settle(hall.base);
+        }
+        if (i % 2 == 0) {
+            struct exchange *x = hall.parked[hall.n_parked - 1];
+            size_t n_got;
+            const char *body = exchange_body(x, &n_got);
+            assert_int_equal(n_got, n_body);
+            assert_string_equal(body + n_body - 2, "{}");
+            assert_null(exchange_header(x, "Host"));
+            answer(hall.n_parked - 1, "ok");
+            expect_answer("long", "ok");
+        } else {
+            assert_true(raw_receive(hall.client, true));
+            assert_int_equal(hall.client->status, 404);
+        }
+        n_parked += i % 2 == 0 ? 2 : 1;
+        loop_until(hall.base, hall.n_parked == n_parked);
+        answer(n_parked - 1, "ok");
+        expect_answer("behind", "ok");
+    }
+}
+
+/* The body never ends: its client goes, or its time is over. */
+static void test_half_a_body(void **state)
+{
+    const char *text = "POST /park HTTP/1.1\r\nHost: x\r\nContent-Length: 5000\r\n\r\n{";
+    const struct conns_limits limits = {.body_ms = WRITE_MS};
+    (void)state;
+    send_text(text);
+    assert_int_equal(gateway_n_connections(hall.gateway), 1);
+    raw_close(&hall.client);
+    loop_until(hall.base, gateway_n_connections(hall.gateway) == 0);
+    gateway_set_limits(hall.gateway, &limits);
+    hall.client = raw_open(hall.base, hall.address);
+    send_text(text);
+    assert_true(raw_receive(hall.client, true));
+    assert_int_equal(hall.client->status, 408);
+    expect_parked(0, 0);
+}
+
 static void test_a_large_answer(void **state)
 {
     (void)state;
@@ -437,6 +493,8 @@ int main(void)
         EXPRESS_TEST(test_other_paths_are_evhttps),
         EXPRESS_TEST(test_a_request_in_two_pieces),
         EXPRESS_TEST(test_a_large_request),
+        EXPRESS_TEST(test_a_long_body_in_pieces),
+        EXPRESS_TEST(test_half_a_body),
         EXPRESS_TEST(test_a_large_answer),
         EXPRESS_TEST(test_a_pipelined_request_waits_for_its_turn),
         EXPRESS_TEST(test_both_kinds_in_one_line),

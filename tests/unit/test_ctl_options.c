@@ -125,6 +125,8 @@ static void test_defaults_of_replay(void **state)
         {OPTION_SERVICE_TAIL_PART, rule.row[ROW_SERVICE_TAIL].part},
         {OPTION_ERRORS_PART, rule.row[ROW_ERRORS].part},
         {OPTION_PROMOTION_MARGIN, rule.promotion_margin},
+        {OPTION_PROMOTION_ALPHA, rule.promotion_alpha},
+        {OPTION_PROMOTION_MIN_SAMPLES, (double)rule.promotion_min_samples},
     };
     struct options o;
     (void)state;

@@ -72,6 +72,22 @@ static const struct {
      "36 samples from each model.\",\"stable_avg_latency_ms\":null,\"canary_avg_latency_ms\":null,"
      "\"stable_sample_count\":1,\"canary_sample_count\":0,\"confidence_interval_ms\":null}",
      {"Insufficient data", "no p-value yet", "canary"}},
+    {print_health,
+     "{\"verdict\":\"inconclusive\",\"effect\":{\"difference_ms\":0.0123,\"interval_ms\":[-0.1,0."
+     "25],"
+     "\"minimum_detectable_effect_ms\":0.3},\"service_effect\":{\"difference_ms\":null},"
+     "\"promotion\":{\"shown\":false,\"errors_are_fine\":false,\"clocks\":[{\"clock\":"
+     "\"round_trip\",\"enough_samples\":true,\"mean\":{\"shown\":true},\"tail\":{\"shown\":false}},"
+     "{\"clock\":\"service\",\"enough_samples\":false}]},\"expected\":{\"rollback_s\":190.5,"
+     "\"rollback_requests\":1905,\"promotion_s\":null}}",
+     {"    round_trip       +0.012 ms       -0.100 ms       +0.250 ms       +0.300 ms\n",
+      "as good as stable  not shown yet: round_trip tail, service mean and tail (too few samples), "
+      "errors\n",
+      "if it stays slower  in 3 min 10 s, 1905 requests from now\n"}},
+    {print_health,
+     "{\"promotion\":{\"shown\":true,\"promoted_at\":13700},\"effect\":7,\"expected\":"
+     "{\"rollback_s\":0,\"promotion_s\":0}}",
+     {"as good as stable  shown at request 13700\n"}},
     {print_health, "{}", {"gave no verdict"}},
     {print_health, "[1,2]", {"gave no verdict"}},
     {print_health,
@@ -206,12 +222,32 @@ static void test_colour(void **state)
     free(text);
 }
 
+/* Without a canary nothing is to come. */
+static void test_no_outlook(void **state)
+{
+    static const char *const gone[] = {"\"canary_active\":false", "\"rolled_back\":true"};
+    (void)state;
+    for (size_t i = 0; i < sizeof gone / sizeof gone[0]; i++) {
+        char json[200];
+        snprintf(json, sizeof json,
+                 "{%s,\"promotion\":{\"shown\":false},\"expected\":{\"rollback_s\":5}}", gone[i]);
+        cJSON *root = read_json(json);
+        struct printer p = open_printer();
+        print_health(&p, root);
+        fclose(p.out);
+        assert_null(strstr(text, "as good as stable"));
+        assert_null(strstr(text, "if it stays"));
+        free(text);
+        cJSON_Delete(root);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_answers),  cmocka_unit_test(test_status),
         cmocka_unit_test(test_refusals), cmocka_unit_test(test_durations),
-        cmocka_unit_test(test_colour),
+        cmocka_unit_test(test_colour),   cmocka_unit_test(test_no_outlook),
     };
     return cmocka_run_group_tests_name("ctl_print", tests, NULL, NULL);
 }

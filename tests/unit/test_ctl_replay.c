@@ -21,45 +21,12 @@
 #include "common/rng.h"
 #include "ctl/member.h"
 #include "tests/support/ctl_run.h"
+#include "tests/support/said.h"
 #include "tests/support/scratch.h"
 #include "tests/support/vectors.h"
 
 #define BARE      "--margin-ms 0 --margin-ratio 0 --service-margin-ms 0 --service-margin-ratio 0"
 #define MEAN_ONLY "--observe-only service-mean,tail,service-tail,errors"
-
-enum { MAX_LINES = 16 };
-
-/* What a replay said, line by line. */
-struct said {
-    int status;
-    int n;
-    cJSON *line[MAX_LINES];
-    char trouble[600];
-};
-
-static struct said replay(const char *file, const char *options)
-{
-    struct said said = {0};
-    char line[512];
-    snprintf(line, sizeof line, "replay%s%s%s%s", file[0] != '\0' ? " " : "", file,
-             options[0] != '\0' ? " " : "", options);
-    struct ctl_run r = ctl_run_alone(line);
-    said.status = r.status;
-    snprintf(said.trouble, sizeof said.trouble, "%s", r.trouble);
-    for (char *rest = r.out, *text; (text = strsep(&rest, "\n")) != NULL && *text != '\0';) {
-        assert_true(said.n < MAX_LINES);
-        said.line[said.n] = jsonx_parse(text, strlen(text), NULL);
-        assert_non_null(said.line[said.n++]);
-    }
-    ctl_run_clear(&r);
-    return said;
-}
-
-static void forget(struct said *said)
-{
-    for (int i = 0; i < said->n; i++)
-        cJSON_Delete(said->line[i]);
-}
 
 /* The line that tells of that verdict, or NULL. */
 static const cJSON *told(const struct said *said, const char *verdict)
@@ -71,24 +38,9 @@ static const cJSON *told(const struct said *said, const char *verdict)
     return NULL;
 }
 
-static const cJSON *health(const struct said *said)
-{
-    assert_true(said->n > 0);
-    return said->line[said->n - 1];
-}
-
 static double request_of(const struct said *said, const char *verdict)
 {
     return member_number_or(told(said, verdict), "request", -1);
-}
-
-static FILE *csv_new(char path[SCRATCH_PATH_SIZE], const char *header)
-{
-    scratch_path(path, "samples.csv");
-    FILE *file = fopen(path, "w");
-    assert_non_null(file);
-    fprintf(file, "%s\n", header);
-    return file;
 }
 
 /* A reference stream as the file that a server would have logged. */
@@ -98,7 +50,7 @@ static void write_stream(char path[SCRATCH_PATH_SIZE], const cJSON *stream)
     const char *digits = vectors_text(stream, "arms");
     const cJSON *time = member_array(stream, "time_ms")->child;
     const cJSON *latency = member_array(stream, "latency_ms")->child;
-    FILE *file = csv_new(path, "time_ms,arm,round_trip_ms");
+    FILE *file = said_new_csv(path, "time_ms,arm,round_trip_ms");
     for (; *digits != '\0'; digits++, time = time->next, latency = latency->next)
         fprintf(file, "%.17g,%s,%.17g\n", time->valuedouble, arms[*digits - '0'],
                 latency->valuedouble);
@@ -114,7 +66,7 @@ static void check_stream(const cJSON *stream)
     double fires;
     bool does_fire = member_number(stream, "first_reject_request", &fires);
     write_stream(path, stream);
-    struct said said = replay(path, AS_VECTORS);
+    struct said said = said_by_replay(path, AS_VECTORS);
     assert_int_equal(said.status, 0);
     vectors_near(vectors_text(stream, "id"), "rolled back at", request_of(&said, "rollback"),
                  does_fire ? fires : -1, 0);
@@ -125,10 +77,10 @@ static void check_stream(const cJSON *stream)
         assert_true(member_number_or(line, "alpha", 0) == 0.025);
         assert_true(member_number_or(line, "fired_at", 0) == fires);
     }
-    assert_int_equal(member_true(health(&said), "alert_triggered"), does_fire);
-    assert_string_equal(member_text(health(&said), "verdict", ""),
+    assert_int_equal(member_true(said_health(&said), "alert_triggered"), does_fire);
+    assert_string_equal(member_text(said_health(&said), "verdict", ""),
                         does_fire ? "rollback" : "inconclusive");
-    forget(&said);
+    said_forget(&said);
 }
 
 static void test_reference_streams(void **state)
@@ -150,7 +102,7 @@ static void write_groups(char path[SCRATCH_PATH_SIZE], int n, double extra_ms, b
 {
     struct rng rng;
     FILE *file =
-        csv_new(path, has_time ? "arm,round_trip_ms,time_ms" : "arm,round_trip_ms,service_ms");
+        said_new_csv(path, has_time ? "arm,round_trip_ms,time_ms" : "arm,round_trip_ms,service_ms");
     rng_seed(&rng, 3);
     for (int i = 0; i < 10 * n; i++) {
         const char *arm = i % 10 == 2 ? "canary" : i % 10 == 7 ? "baseline" : "stable";
@@ -166,11 +118,11 @@ static void test_no_time(void **state)
     char path[SCRATCH_PATH_SIZE];
     (void)state;
     write_groups(path, 60, 10, false);
-    struct said said = replay(path, "--block-ms 1e5 --service-block-ms 1e5");
+    struct said said = said_by_replay(path, "--block-ms 1e5 --service-block-ms 1e5");
     assert_true(request_of(&said, "rollback") == 360);
-    assert_true(member_number_or(health(&said), "canary_sample_count", 0) == 60);
-    assert_true(member_number_or(health(&said), "stable_sample_count", 0) == 540);
-    forget(&said);
+    assert_true(member_number_or(said_health(&said), "canary_sample_count", 0) == 60);
+    assert_true(member_number_or(said_health(&said), "stable_sample_count", 0) == 540);
+    said_forget(&said);
 }
 
 /* A group each 10 ms: four of them fill a block of 40 ms; a verdict takes twelve blocks. */
@@ -179,13 +131,13 @@ static void test_blocks_by_time(void **state)
     char path[SCRATCH_PATH_SIZE];
     (void)state;
     write_groups(path, 60, 10, true);
-    struct said said = replay(path, "--block-ms 40");
+    struct said said = said_by_replay(path, "--block-ms 40");
     assert_true(request_of(&said, "rollback") == 480);
-    forget(&said);
-    said = replay(path, "--block-ms 1e5");
+    said_forget(&said);
+    said = said_by_replay(path, "--block-ms 1e5");
     assert_null(told(&said, "rollback"));
-    assert_string_equal(member_text(health(&said), "verdict", ""), "continue");
-    forget(&said);
+    assert_string_equal(member_text(said_health(&said), "verdict", ""), "continue");
+    said_forget(&said);
 }
 
 static const struct {
@@ -213,10 +165,10 @@ static void test_what_if(void **state)
         char options[200];
         snprintf(options, sizeof options, "%s%s--block-ms 10", what_ifs[i].options,
                  what_ifs[i].options[0] != '\0' ? " " : "");
-        struct said said = replay(path, options);
+        struct said said = said_by_replay(path, options);
         if ((told(&said, "rollback") != NULL) != what_ifs[i].fires)
             fail_msg("%s: %s", options, what_ifs[i].fires ? "no rollback" : "rolled back");
-        forget(&said);
+        said_forget(&said);
     }
 }
 
@@ -225,7 +177,7 @@ static void test_service_clock(void **state)
 {
     char path[SCRATCH_PATH_SIZE];
     (void)state;
-    FILE *file = csv_new(path, "arm,service_ms,round_trip_ms");
+    FILE *file = said_new_csv(path, "arm,service_ms,round_trip_ms");
     for (int i = 0; i < 1000; i++)
         fprintf(file, "%s,%.3f,10\n",
                 i % 10 == 0   ? "canary"
@@ -233,12 +185,12 @@ static void test_service_clock(void **state)
                               : "stable",
                 (i % 10 == 0 ? 3 : 1) + (i / 10) % 7 * .01);
     fclose(file);
-    struct said said = replay(path, "");
+    struct said said = said_by_replay(path, "");
     assert_string_equal(member_text(told(&said, "rollback"), "clock", ""), "service");
-    forget(&said);
-    said = replay(path, "--service-margin-ratio 2.5");
+    said_forget(&said);
+    said = said_by_replay(path, "--service-margin-ratio 2.5");
     assert_null(told(&said, "rollback"));
-    forget(&said);
+    said_forget(&said);
 }
 
 /* What stdin is while the test runs. */
@@ -246,7 +198,7 @@ static int with_stdin(int fd, struct said *said, const char *options)
 {
     int saved = dup(STDIN_FILENO);
     assert_true(saved >= 0 && dup2(fd, STDIN_FILENO) >= 0);
-    *said = replay("-", options);
+    *said = said_by_replay("-", options);
     assert_true(dup2(saved, STDIN_FILENO) >= 0);
     return close(saved);
 }
@@ -259,7 +211,7 @@ static void test_pipe(void **state)
     int ends[2], fd;
     (void)state;
     write_groups(path, 60, 10, true);
-    struct said file = replay(path, ""), piped;
+    struct said file = said_by_replay(path, ""), piped;
     FILE *in = fopen(path, "r");
     fd = fileno(in);
     assert_int_equal(fd_read_file(fd, path, 1 << 20, &text, &n, NULL), 0);
@@ -271,14 +223,14 @@ static void test_pipe(void **state)
     assert_int_equal(piped.n, file.n);
     for (int i = 0; i < file.n; i++)
         assert_true(cJSON_Compare(piped.line[i], file.line[i], true));
-    forget(&piped);
+    said_forget(&piped);
     with_stdin(fd, &piped, "--baseline off"); /* seekable, and one pass only */
     assert_int_equal(piped.status, 0);
     fd_close(&ends[0]);
     fclose(in);
     free(text);
-    forget(&file);
-    forget(&piped);
+    said_forget(&file);
+    said_forget(&piped);
 }
 
 /* Eleven blocks in which only the canary fails; its latencies may be empty. */
@@ -286,18 +238,18 @@ static void test_errors(void **state)
 {
     char path[SCRATCH_PATH_SIZE];
     (void)state;
-    FILE *file = csv_new(path, "arm,outcome,round_trip_ms,service_ms");
+    FILE *file = said_new_csv(path, "arm,outcome,round_trip_ms,service_ms");
     for (int i = 0; i < 200; i++)
         fprintf(file, "%s\n",
                 i % 10 == 4   ? "canary,timeout,,"
                 : i % 10 == 5 ? "baseline,ok,2,1"
                               : "stable,ok,2,1");
     fclose(file);
-    struct said said = replay(path, "");
+    struct said said = said_by_replay(path, "");
     assert_true(request_of(&said, "rollback") == 110);
     assert_string_equal(member_text(told(&said, "rollback"), "test", ""), "errors");
     assert_true(cJSON_IsNull(jsonx_member(told(&said, "rollback"), "clock")));
-    forget(&said);
+    said_forget(&said);
 }
 
 /* What stands before a bad line is told; then where it is bad. */
@@ -309,12 +261,12 @@ static void test_bad_line(void **state)
     FILE *file = fopen(path, "a");
     fprintf(file, "canary,12,x\n");
     fclose(file);
-    struct said said = replay(path, "--baseline on");
+    struct said said = said_by_replay(path, "--baseline on");
     assert_int_equal(said.status, EX_DATAERR);
     assert_non_null(told(&said, "continue"));
     assert_non_null(strstr(said.trouble, "samples.csv: line 602: time_ms: expected milliseconds"));
-    assert_null(jsonx_member(health(&said), "metrics"));
-    forget(&said);
+    assert_null(jsonx_member(said_health(&said), "metrics"));
+    said_forget(&said);
 }
 
 /* A journal with one decision: that health report. */
@@ -335,7 +287,7 @@ static struct said replay_journal_of(const cJSON *report)
 {
     char path[SCRATCH_PATH_SIZE];
     write_journal(path, report);
-    return replay(path, "");
+    return said_by_replay(path, "");
 }
 
 /* Sets a number of the report, or of its metric of that index. */
@@ -351,8 +303,8 @@ static void test_journal(void **state)
     char path[SCRATCH_PATH_SIZE];
     (void)state;
     write_groups(path, 60, 10, true);
-    struct said csv = replay(path, "--block-ms 10");
-    struct said said = replay_journal_of(health(&csv));
+    struct said csv = said_by_replay(path, "--block-ms 10");
+    struct said said = replay_journal_of(said_health(&csv));
     assert_int_equal(said.status, 0);
     assert_int_equal(said.n, 3);
     assert_non_null(member_text(said.line[0], "unreadable", NULL));
@@ -362,8 +314,8 @@ static void test_journal(void **state)
     assert_true(member_true(said.line[1], "agrees"));
     assert_true(member_number_or(said.line[2], "decisions", 0) == 1);
     assert_true(member_number_or(said.line[2], "agree", 0) == 1);
-    forget(&said);
-    forget(&csv);
+    said_forget(&said);
+    said_forget(&csv);
 }
 
 static const struct {
@@ -384,9 +336,9 @@ static void test_tampered_journal(void **state)
     char path[SCRATCH_PATH_SIZE];
     (void)state;
     write_groups(path, 60, 10, true);
-    struct said csv = replay(path, "--block-ms 10");
+    struct said csv = said_by_replay(path, "--block-ms 10");
     for (size_t i = 0; i < sizeof tampered / sizeof tampered[0]; i++) {
-        cJSON *report = cJSON_Duplicate(health(&csv), true);
+        cJSON *report = cJSON_Duplicate(said_health(&csv), true);
         tamper(report, tampered[i].metric, tampered[i].name, tampered[i].value);
         struct said said = replay_journal_of(report);
         assert_int_equal(said.status, EX_DATAERR);
@@ -395,9 +347,9 @@ static void test_tampered_journal(void **state)
         ctl_assert_says(text, tampered[i].says);
         cJSON_free(text);
         cJSON_Delete(report);
-        forget(&said);
+        said_forget(&said);
     }
-    forget(&csv);
+    said_forget(&csv);
 }
 
 static void test_refusals(void **state)
@@ -421,11 +373,11 @@ static void test_refusals(void **state)
     };
     (void)state;
     for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++) {
-        struct said said = replay(refused[i].file, refused[i].options);
+        struct said said = said_by_replay(refused[i].file, refused[i].options);
         assert_int_equal(said.status, refused[i].status);
         ctl_assert_says(said.trouble, refused[i].says);
         assert_int_equal(said.n, 0);
-        forget(&said);
+        said_forget(&said);
     }
 }
 
@@ -434,12 +386,12 @@ static void test_nothing(void **state)
 {
     char path[SCRATCH_PATH_SIZE];
     (void)state;
-    fclose(csv_new(path, "arm,round_trip_ms"));
-    struct said said = replay(path, "");
+    fclose(said_new_csv(path, "arm,round_trip_ms"));
+    struct said said = said_by_replay(path, "");
     assert_int_equal(said.status, 0);
     assert_int_equal(said.n, 1);
-    assert_string_equal(member_text(health(&said), "verdict", ""), "none");
-    forget(&said);
+    assert_string_equal(member_text(said_health(&said), "verdict", ""), "none");
+    said_forget(&said);
 }
 
 int main(void)

@@ -156,6 +156,35 @@ static void test_program_is_missing(void **state)
     assert_non_null(strstr(h->text, "could not be executed"));
 }
 
+/* Before its role is up an accident is tried again, a refusal is not. */
+static void test_tries_before_it_is_up(void **state)
+{
+    static const struct {
+        const char *script;
+        enum role role;
+        int n_processes;
+        bool may_pass;
+    } cases[] = {
+        {"exit=3", ROLE_STABLE, 3, true},
+        {"signal=9", ROLE_CANDIDATE, 3, true},
+        {"refuse exit=65", ROLE_STABLE, 1, false},
+        {"sleep", ROLE_STABLE, 1, true},
+    };
+    struct house *h = *state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct modelref *m = evil_model(cases[i].script);
+        h->settings->start_timeout_ms = strcmp(cases[i].script, "sleep") == 0 ? 100 : 60000;
+        h->n_buried = 0;
+        int n_failed = h->n_failed[cases[i].role];
+        fleet_start(h->fleet, cases[i].role, m, 3);
+        modelref_free(&m);
+        loop_until(h->base, h->n_failed[cases[i].role] > n_failed);
+        loop_until(h->base, h->n_buried == cases[i].n_processes);
+        assert_int_equal(h->may_pass, cases[i].may_pass);
+        assert_null(fleet_model(h->fleet, cases[i].role));
+    }
+}
+
 /* --- Models that Python serves ------------------------------------------------*/
 
 static void start_by_python(struct house *h, const char *script)
@@ -166,7 +195,7 @@ static void start_by_python(struct house *h, const char *script)
     assert_non_null(m);
     m->served_fd = m->fd;
     m->runtime = RUNTIME_PYTHON;
-    fleet_start(h->fleet, ROLE_CANDIDATE, m);
+    fleet_start(h->fleet, ROLE_CANDIDATE, m, 1);
     modelref_free(&m);
 }
 
@@ -490,6 +519,7 @@ int main(void)
         TEST(test_warm_up),
         TEST(test_first_process_fails),
         TEST(test_program_is_missing),
+        TEST(test_tries_before_it_is_up),
         TEST(test_python_runs_the_worker),
         TEST(test_python_is_missing),
         TEST(test_restarts_with_back_off),

@@ -80,6 +80,9 @@ static const struct {
     {"GET / HTTP/1.0\r\n" H "\r\n", "passed"},
     {"GET / HTTP/1.1\r\n" H "Content-Length: 0\r\n\r\n", "passed*"},
     {"GET / HTTP/1.1\r\n" H "Content-Length: 000\r\n\r\n", "passed*"},
+    {"GET / HTTP/1.1\r\nHost:\r\n\r\n", "passed"},
+    {"GET / HTTP/1.1\r\nHost: [::1]:8000\r\n\r\n", "passed"},
+    {"GET / HTTP/1.1\r\nHost: a-b.example_1:65535\r\n\r\n", "passed"},
     {"DELETE / HTTP/1.1\r\n" H "\r\n", "passed"},
     {"OPTIONS * HTTP/1.1\r\n" H "\r\n", "passed"},
     {POST H "\r\n", "passed"},
@@ -120,6 +123,14 @@ static const struct {
     {"GET / HTTP/1.1\r\n" H "Origin: a\r\nOrigin: b\r\n\r\n", "more than one Origin"},
     {"GET / HTTP/1.1\r\n" H "Authorization: a\r\nauthorization: b\r\n\r\n",
      "more than one Authorization"},
+    {POST H "Content-Type: application/json\r\ncontent-type: text/plain\r\n\r\n",
+     "more than one Content-Type"},
+    {POST H "Content-Encoding: identity\r\nContent-Encoding: gzip\r\n\r\n",
+     "more than one Content-Encoding"},
+    {"GET / HTTP/1.1\r\nHost: a b\r\n\r\n", "a Host that is no host"},
+    {"GET / HTTP/1.1\r\nHost: a@b\r\n\r\n", "a Host that is no host"},
+    {"GET / HTTP/1.1\r\nHost: a/b\r\n\r\n", "a Host that is no host"},
+    {"GET / HTTP/1.0\r\nHost: \xc3\xa9\r\n\r\n", "a Host that is no host"},
     {"TRACE / HTTP/1.1\r\n" H "Content-Length: 2\r\n\r\nhi", "a body on a method that has none"},
     {POST H "Content-Length: 2\r\nContent-Length: 2\r\n\r\nhi", "more than one Content-Length"},
     {POST H "Content-Length: 2\r\ncontent-length: 3\r\n\r\nhi", "more than one Content-Length"},
@@ -202,6 +213,8 @@ static void test_versions(void **state)
         if (versions[i].by_gate != (strncmp(r->body, "unsupported-version: ", 21) == 0) ||
             versions[i].by_gate != (strstr(r->body, says) != NULL))
             fail_msg("%s became: %s", versions[i].version, r->body);
+        if (versions[i].by_gate) /* the answer has a version of its own */
+            assert_memory_equal(r->head, "HTTP/1.1 ", strlen("HTTP/1.1 "));
         raw_close(&r);
     }
 }

@@ -60,10 +60,10 @@ static void check_paired(const struct run *r, const cJSON *want, const struct pa
     const cJSON *low = jsonx_member(want, "interval")->child;
     vectors_close(r->id, "t", p->t, vectors_number(want, "t"), 1e-9);
     vectors_close(r->id, "df", p->df, vectors_number(want, "df"), 0);
-    vectors_close(r->id, "p", pt(p->t, p->df, 0, 0), vectors_number(want, "p"), 1e-8);
+    vectors_close(r->id, "p", pt(p->t, p->df, 0, 0), vectors_number(want, "p"), 1e-9);
     vectors_close(r->id, "R", exp(p->ln_r), vectors_number(want, "R"), 1e-12);
-    vectors_close(r->id, "low", interval.low / 1e6, low->valuedouble, 1e-8);
-    vectors_close(r->id, "high", interval.high / 1e6, low->next->valuedouble, 1e-8);
+    vectors_close(r->id, "low", interval.low / 1e6, low->valuedouble, 1e-9);
+    vectors_close(r->id, "high", interval.high / 1e6, low->next->valuedouble, 1e-9);
 }
 
 static void check_metric(const struct run *r, const cJSON *want)
@@ -77,7 +77,7 @@ static void check_metric(const struct run *r, const cJSON *want)
     assert_int_equal(rejects, cJSON_IsTrue(jsonx_member(want, "reject")));
     assert_int_equal(isnan(m->anytime_p_value), cJSON_IsNull(p));
     if (cJSON_IsNumber(p))
-        vectors_close(r->id, "anytime p", m->anytime_p_value, p->valuedouble, 1e-7);
+        vectors_close(r->id, "anytime p", m->anytime_p_value, p->valuedouble, 1e-9);
 }
 
 static void check_look(const struct run *r, const cJSON *want)

@@ -382,6 +382,35 @@ static void test_frozen_with_an_alarm_of_its_own(void **state)
     assert_says(c, false, NO_CANARY);
 }
 
+static double promotion_threshold(const struct court *c, bool *has_samples)
+{
+    cJSON *j = report_of(c);
+    const cJSON *clock = member(member(j, "promotion"), "clocks")->child;
+    double threshold = number(member(clock, "mean"), "threshold");
+    *has_samples = cJSON_IsTrue(member(clock, "enough_samples"));
+    cJSON_Delete(j);
+    return threshold;
+}
+
+/* From how many samples on, and how sure: both are asked of the settings. */
+static void test_promotion_is_set(void **state)
+{
+    struct court *c = *state;
+    bool has_samples;
+    c->settings->promotion_min_samples = 60;
+    begin(c);
+    add_pairs(c, 59, 1, 1);
+    promotion_threshold(c, &has_samples);
+    assert_false(has_samples);
+    add_pairs(c, 1, 1, 1);
+    double usual = promotion_threshold(c, &has_samples);
+    assert_true(has_samples);
+    c->settings->promotion_alpha = 0.001;
+    begin(c);
+    add_pairs(c, 60, 1, 1);
+    assert_true(promotion_threshold(c, &has_samples) > usual + 0.5);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -399,6 +428,7 @@ int main(void)
         TEST(test_verdict_comes_once),
         TEST(test_no_verdict_without_a_canary),
         TEST(test_margin),
+        TEST(test_promotion_is_set),
         TEST(test_frozen_report),
         TEST(test_frozen_with_an_alarm_of_its_own),
     };

@@ -229,6 +229,29 @@ static void test_what_is_not_finite_is_an_error(void **state)
     model_free(&m);
 }
 
+static void test_what_is_not_finite_is_found_wherever_it_stands(void **state)
+{
+    enum { N = 11 };
+    char expected[40];
+    struct err e = {0};
+    double y;
+    (void)state;
+    struct model *m = read_text("{\"format\":\"canaryd-model\",\"version\":1,"
+                                "\"kind\":\"linear-regression\",\"n_features\":11,\"link\":"
+                                "\"identity\",\"linear\":{\"coefficients\":[1,1,1,1,1,1,1,1,1,1,1],"
+                                "\"intercept\":0,\"sum\":\"sequential\"}}");
+    for (size_t bad = 0; bad <= N; bad++) { /* N: none is */
+        double x[N] = {0};
+        if (bad < N)
+            x[bad] = bad % 2 == 0 ? INFINITY : NAN;
+        assert_int_equal(model_predict(m, x, 1, &y, &e), bad < N ? -1 : 0);
+        snprintf(expected, sizeof expected, "input %zu is", bad);
+        if (bad < N)
+            assert_non_null(strstr(e.text, expected));
+    }
+    model_free(&m);
+}
+
 /* The shipped document with one digit of one probe changed. */
 static void test_a_probe_that_disagrees_is_named(void **state)
 {
@@ -271,6 +294,7 @@ int main(void)
         cmocka_unit_test(test_comparing_as_32_or_64_bits),
         cmocka_unit_test(test_an_ensemble_scales_adds_and_divides),
         cmocka_unit_test(test_what_is_not_finite_is_an_error),
+        cmocka_unit_test(test_what_is_not_finite_is_found_wherever_it_stands),
         cmocka_unit_test(test_a_probe_that_disagrees_is_named),
         cmocka_unit_test(test_a_minus_zero_is_not_a_zero),
     };

@@ -273,7 +273,7 @@ struct passed {
     const char *pid; /* NULL: the child's own */
     const char *fds;
     const char *names;
-    int found; /* what notify_listen_fd shall give */
+    int http, admin; /* what notify_sockets_take shall give */
 };
 
 /* A listening socket, blocking and without close-on-exec, as the descriptor fd. */
@@ -288,12 +288,17 @@ static bool is_cloexec(int fd)
     return (fcntl(fd, F_GETFD) & FD_CLOEXEC) != 0;
 }
 
+static bool is_ready(int fd)
+{
+    return is_cloexec(fd) && (fcntl(fd, F_GETFL) & O_NONBLOCK) != 0;
+}
+
 static int look_for_passed_socket(void *arg)
 {
     const struct passed *p = arg;
     struct err e = {0};
     char own[24];
-    int fd = 99;
+    struct notify_sockets found = {99, 99};
     if (!place_socket(3) || !place_socket(4))
         return 1;
     snprintf(own, sizeof own, "%d", (int)getpid());
@@ -302,24 +307,46 @@ static int look_for_passed_socket(void *arg)
         setenv("LISTEN_FDS", p->fds, 1);
     if (p->names != NULL)
         setenv("LISTEN_FDNAMES", p->names, 1);
-    if (notify_listen_fd(&fd, &e) != 0 || fd != p->found)
+    if (notify_sockets_take(&found, &e) != 0 || found.http != p->http || found.admin != p->admin)
         return 2;
-    if (fd >= 0 && (!is_cloexec(fd) || (fcntl(fd, F_GETFL) & O_NONBLOCK) == 0))
+    if ((found.http >= 0 && !is_ready(found.http)) || (found.admin >= 0 && !is_ready(found.admin)))
         return 3;
-    if (is_cloexec(3) != (fd >= 0)) /* no worker gets the others either */
+    if (is_cloexec(3) != (found.http >= 0 || found.admin >= 0)) /* no worker gets others either */
         return 4;
-    return notify_listen_fd(&fd, &e) == 0 && fd == -1 && getenv("LISTEN_FDNAMES") == NULL ? 0 : 5;
+    return notify_sockets_take(&found, &e) == 0 && found.http == -1 && found.admin == -1 &&
+                   getenv("LISTEN_FDNAMES") == NULL
+               ? 0
+               : 5;
 }
 
 static void test_listen_fds(void **state)
 {
     static struct passed cases[] = {
-        {NULL, "1", NULL, 3},          {NULL, "2", NULL, 3},      {NULL, "0", NULL, -1},
-        {NULL, NULL, NULL, -1},        {"1", "1", NULL, -1},      {NULL, "x", NULL, -1},
-        {"", "1", NULL, -1},           {NULL, "-1", NULL, -1},    {NULL, "1", "http", 3},
-        {NULL, "2", "admin:http", 4},  {NULL, "2", "http:x", 3},  {NULL, "2", "xhttp:https", 3},
-        {NULL, "1", "admin:http", 3},  {NULL, "2", ":http", 4},   {NULL, "2", "", 3},
-        {NULL, "99999999", "http", 3}, {NULL, "1", "unknown", 3}, {NULL, "2", "::http", 3},
+        {NULL, "1", NULL, 3, -1},
+        {NULL, "2", NULL, 3, -1},
+        {NULL, "0", NULL, -1, -1},
+        {NULL, NULL, NULL, -1, -1},
+        {"1", "1", NULL, -1, -1},
+        {NULL, "x", NULL, -1, -1},
+        {"", "1", NULL, -1, -1},
+        {NULL, "-1", NULL, -1, -1},
+        {NULL, "1", "http", 3, -1},
+        {NULL, "2", "admin:http", 4, 3},
+        {NULL, "2", "http:admin", 3, 4},
+        {NULL, "2", "admin:x", 4, 3},
+        {NULL, "2", "x:admin", 3, 4},
+        {NULL, "1", "admin", -1, 3},
+        {NULL, "1", "http:admin", 3, -1},
+        {NULL, "2", "admin:admin", 4, 3},
+        {NULL, "2", "administrator", 3, -1},
+        {NULL, "2", "http:x", 3, -1},
+        {NULL, "2", "xhttp:https", 3, -1},
+        {NULL, "1", "x:http", 3, -1},
+        {NULL, "2", ":http", 4, -1},
+        {NULL, "2", "", 3, -1},
+        {NULL, "1", "unknown", 3, -1},
+        {NULL, "2", "::http", 3, -1},
+        {NULL, "99999999", "http", 3, -1},
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -334,14 +361,14 @@ static int pass_something_else(void *arg)
     const int *type = arg;
     struct err e = {0};
     char own[24];
-    int fd = 99;
+    struct notify_sockets found;
     int s = *type == 0 ? open("/dev/null", O_RDWR) : socket(AF_INET, *type, 0);
     if (s < 0 || dup2(s, 3) != 3)
         return 1;
     snprintf(own, sizeof own, "%d", (int)getpid());
     setenv("LISTEN_PID", own, 1);
     setenv("LISTEN_FDS", "1", 1);
-    if (notify_listen_fd(&fd, &e) == 0 || strcmp(e.code, "cannot-listen") != 0)
+    if (notify_sockets_take(&found, &e) == 0 || strcmp(e.code, "cannot-listen") != 0)
         return 2;
     return strcmp(e.text, "LISTEN_FDS: descriptor 3 is not a listening stream socket") == 0 ? 0 : 3;
 }

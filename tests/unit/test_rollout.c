@@ -14,7 +14,9 @@
 
 #include <cmocka.h>
 
+#include "common/jsonx.h"
 #include "common/mem.h"
+#include "supervisor/journal.h"
 #include "supervisor/judge.h"
 #include "supervisor/modelref.h"
 #include "supervisor/proc.h"
@@ -88,7 +90,7 @@ static void on_deployed(void *arg, const struct err *why)
 static int order(struct house *h, struct ordered *o, const char *path, bool replace, struct err *e)
 {
     const struct deploy_request request = {
-        .path = path, .percent = 20, .replace = replace, .by = "rest"};
+        .path = path, .percent = 20, .replace = replace, .by = BY_REST};
     *o = (struct ordered){0};
     int rc = rollout_deploy(h->rollout, &request, on_deployed, o, e);
     assert_int_equal(o->n_done, 0); /* never from inside */
@@ -271,7 +273,7 @@ static void test_checksum(void **state)
     memset(zeros, '0', sizeof zeros - 1);
     zeros[sizeof zeros - 1] = '\0';
     house_serve(h);
-    struct deploy_request request = {.path = "stable.json", .sha256 = zeros, .by = "rest"};
+    struct deploy_request request = {.path = "stable.json", .sha256 = zeros, .by = BY_REST};
     assert_int_equal(rollout_deploy(h->rollout, &request, on_deployed, &o, &e), 0);
     loop_until(h->base, o.n_done > 0);
     assert_string_equal(o.code, "sha256-mismatch");
@@ -554,6 +556,13 @@ static void test_crash_loop(void **state)
     assert_int_equal(roll_back(h, &by, ""), 0);
     assert_string_equal(by, "crash-loop");
     assert_int_equal(house_n_events(h, "rolled-back"), 1);
+    j = journal_recent(h->journal);
+    const cJSON *entry = j->child; /* whose canary it was, and what was known of it */
+    while (strcmp(jsonx_member(entry, "event")->valuestring, "rolled-back") != 0)
+        entry = entry->next;
+    assert_string_equal(jsonx_member(entry, "model")->valuestring, "canary.json");
+    assert_non_null(jsonx_member(jsonx_member(entry, "health"), "canary_sample_count"));
+    cJSON_Delete(j);
 }
 
 /* --- Settings ---------------------------------------------------------------*/

@@ -143,9 +143,9 @@ static void empty(enum role role)
     x.slots[role] = (struct slot){0};
 }
 
-void fleet_start(struct fleet *f, enum role role, struct modelref *model)
+void fleet_start(struct fleet *f, enum role role, struct modelref *model, unsigned n_tries)
 {
-    (void)f;
+    (void)f, (void)n_tries;
     check(x.slots[role].model == NULL);
     x.slots[role] = (struct slot){.model = modelref_keep(model), .n_features = 5};
 }
@@ -269,6 +269,11 @@ cJSON *judge_health(const struct judge *j)
     return cJSON_CreateObject();
 }
 
+cJSON *judge_basis(const struct judge *j)
+{
+    return judge_health(j);
+}
+
 const cJSON *judge_frozen_report(const struct judge *j)
 {
     (void)j;
@@ -338,9 +343,9 @@ static void on_serving(void *arg)
     (void)arg;
 }
 
-static void on_hopeless(void *arg, const struct err *why)
+static void on_hopeless(void *arg, const struct err *why, bool may_pass)
 {
-    (void)arg, (void)why;
+    (void)arg, (void)why, (void)may_pass;
     check(!"hopeless");
 }
 
@@ -391,7 +396,7 @@ static void order_deployment(bool replace)
     bool wanted = !x.stopped && (replace || (!has_candidate() && !has_canary()));
     snprintf(path, sizeof path, "m%u", x.n_models++);
     const struct deploy_request request = {
-        .path = path, .percent = chance(50) ? 20 : 0, .replace = replace, .by = "rest"};
+        .path = path, .percent = chance(50) ? 20 : 0, .replace = replace, .by = BY_REST};
     o->accepted = rollout_deploy(x.rollout, &request, on_deployed, o, &e) == 0;
     o->inside = false;
     check(o->accepted == wanted && o->n_done == 0);
@@ -515,7 +520,7 @@ static void come_up(enum role role)
     s->ready = true;
     if (role == ROLE_CANDIDATE && chance(10))
         s->n_features = 4;
-    rollout_on_up(x.rollout, (int)role);
+    rollout_on_up(x.rollout, role);
 }
 
 static void candidate_up(void)
@@ -532,7 +537,7 @@ static void candidate_dies(void)
         return;
     empty(ROLE_CANDIDATE);
     err_set(&e, "model-invalid", "it died");
-    rollout_on_failed(x.rollout, ROLE_CANDIDATE, &e);
+    rollout_on_failed(x.rollout, ROLE_CANDIDATE, &e, false);
 }
 
 static void someone_dies(void)
@@ -560,9 +565,9 @@ static void canary_gives_up(void)
 {
     if (!has_canary())
         return;
-    empty(ROLE_CANARY);
     x.rolled_back_by = "crash-loop";
     rollout_on_gave_up(x.rollout, ROLE_CANARY, "canary died 3 times");
+    check(x.slots[ROLE_CANARY].model == NULL);
 }
 
 static void verdict(void)

@@ -26,7 +26,7 @@
 #include "tests/support/loop.h"
 #include "tests/support/scratch.h"
 
-#define HEADER "arm,time_ms,round_trip_ms,service_ms,outcome,stalled\n"
+#define HEADER "arm,time_ms,round_trip_ms,service_ms,outcome,stalled,group_end\n"
 #define MS     NS_PER_MS
 
 static struct event_base *base;
@@ -97,12 +97,12 @@ static void test_lines(void **state)
 {
     (void)state;
     sample_log_begin(samples, path, false, 1000 * MS);
-    uint64_t a = sample_log_draw(samples, ARM_STABLE, 1000 * MS);
-    uint64_t b = sample_log_draw(samples, ARM_BASELINE, 1000 * MS + 1);
-    uint64_t c = sample_log_draw(samples, ARM_CANARY, 1012 * MS + 345678);
-    uint64_t d = sample_log_draw(samples, ARM_CANARY, 123456 * MS);
-    uint64_t e = sample_log_draw(samples, ARM_STABLE, 123457 * MS);
-    uint64_t f = sample_log_draw(samples, ARM_BASELINE, 123458 * MS);
+    uint64_t a = sample_log_draw(samples, ARM_STABLE, false, 1000 * MS);
+    uint64_t b = sample_log_draw(samples, ARM_BASELINE, false, 1000 * MS + 1);
+    uint64_t c = sample_log_draw(samples, ARM_CANARY, false, 1012 * MS + 345678);
+    uint64_t d = sample_log_draw(samples, ARM_CANARY, true, 123456 * MS);
+    uint64_t e = sample_log_draw(samples, ARM_STABLE, false, 123457 * MS);
+    uint64_t f = sample_log_draw(samples, ARM_BASELINE, false, 123458 * MS);
     end_call(a, OUTCOME_OK, 1234567);
     end_call(b, OUTCOME_FAULT, 5);
     end_call(c, OUTCOME_TIMEOUT, 5);
@@ -110,12 +110,12 @@ static void test_lines(void **state)
     end_call(e, OUTCOME_OK, 77);
     end_call(f, OUTCOME_UNASKED, 5);
     close_all();
-    assert_log(HEADER "stable,0.000000,1.234567,0.617283,ok,0\n"
-                      "baseline,0.000001,,,fault,0\n"
-                      "canary,12.345678,,,timeout,0\n"
-                      "canary,122456.000000,,,death,0\n"
-                      "stable,122457.000000,0.000077,0.000038,ok,1\n"
-                      "baseline,122458.000000,,,unasked,0\n");
+    assert_log(HEADER "stable,0.000000,1.234567,0.617283,ok,0,0\n"
+                      "baseline,0.000001,,,fault,0,0\n"
+                      "canary,12.345678,,,timeout,0,0\n"
+                      "canary,122456.000000,,,death,0,1\n"
+                      "stable,122457.000000,0.000077,0.000038,ok,1,0\n"
+                      "baseline,122458.000000,,,unasked,0,0\n");
 }
 
 /* Calls end in any order; a line waits for those before it. */
@@ -126,7 +126,7 @@ static void test_order_of_the_draws(void **state)
     (void)state;
     sample_log_begin(samples, path, false, 0);
     for (int i = 0; i < N; i++)
-        places[i] = sample_log_draw(samples, ARM_STABLE, i * MS);
+        places[i] = sample_log_draw(samples, ARM_STABLE, false, i * MS);
     for (int i = 0; i < N; i++) /* 1709 and 5000 have no common divisor: each once */
         end_call(places[i * 1709 % N], OUTCOME_OK, MS * (i * 1709 % N));
     close_all();
@@ -147,50 +147,98 @@ static void test_written_soon(void **state)
 {
     (void)state;
     sample_log_begin(samples, path, false, 0);
-    end_call(sample_log_draw(samples, ARM_STABLE, 0), OUTCOME_OK, 1000000);
+    end_call(sample_log_draw(samples, ARM_STABLE, false, 0), OUTCOME_OK, 1000000);
     struct stat st = {0};
     loop_until(base, stat(path, &st) == 0 && st.st_size > (off_t)strlen(HEADER));
-    assert_log(HEADER "stable,0.000000,1.000000,0.500000,ok,0\n");
+    assert_log(HEADER "stable,0.000000,1.000000,0.500000,ok,0,0\n");
 }
 
 static void test_what_is_not_over_is_left_out(void **state)
 {
     (void)state;
     sample_log_begin(samples, path, false, 0);
-    uint64_t a = sample_log_draw(samples, ARM_STABLE, 0);
-    uint64_t b = sample_log_draw(samples, ARM_STABLE, 1);
-    uint64_t c = sample_log_draw(samples, ARM_STABLE, 2);
+    uint64_t a = sample_log_draw(samples, ARM_STABLE, false, 0);
+    uint64_t b = sample_log_draw(samples, ARM_STABLE, false, 1);
+    uint64_t c = sample_log_draw(samples, ARM_STABLE, false, 2);
     end_call(a, OUTCOME_OK, 2000000);
     end_call(c, OUTCOME_OK, 2000000);
     sample_log_end(samples);
     end_call(b, OUTCOME_OK, 2000000); /* too late */
     close_all();
-    assert_log(HEADER "stable,0.000000,2.000000,1.000000,ok,0\n");
+    assert_log(HEADER "stable,0.000000,2.000000,1.000000,ok,0,0\n");
 }
 
 static void test_each_deployment_begins_anew(void **state)
 {
     (void)state;
     sample_log_begin(samples, path, false, 0);
-    uint64_t old = sample_log_draw(samples, ARM_STABLE, 0);
-    end_call(sample_log_draw(samples, ARM_STABLE, 1), OUTCOME_OK, 1000000);
+    uint64_t old = sample_log_draw(samples, ARM_STABLE, false, 0);
+    end_call(sample_log_draw(samples, ARM_STABLE, false, 1), OUTCOME_OK, 1000000);
     sample_log_begin(samples, path, false, 50 * MS);
     end_call(old, OUTCOME_OK, 1000000);
-    end_call(sample_log_draw(samples, ARM_CANARY, 51 * MS), OUTCOME_OK, 1000000);
+    end_call(sample_log_draw(samples, ARM_CANARY, false, 51 * MS), OUTCOME_OK, 1000000);
     sample_log_end(samples);
     sample_log_begin(samples, path, true, 60 * MS); /* this one goes on after a restart */
-    end_call(sample_log_draw(samples, ARM_STABLE, 62 * MS), OUTCOME_OK, 1000000);
+    end_call(sample_log_draw(samples, ARM_STABLE, false, 62 * MS), OUTCOME_OK, 1000000);
     close_all();
-    assert_log(HEADER "canary,1.000000,1.000000,0.500000,ok,0\n"
-                      "stable,2.000000,1.000000,0.500000,ok,0\n");
+    assert_log(HEADER "canary,1.000000,1.000000,0.500000,ok,0,0\n" HEADER
+                      "stable,2.000000,1.000000,0.500000,ok,0,0\n");
+}
+
+/* A share that is opened within a deployment begins a segment, behind the calls of the one before.
+ */
+static void test_segments(void **state)
+{
+    (void)state;
+    sample_log_begin(samples, path, false, 0);
+    uint64_t slow = sample_log_draw(samples, ARM_STABLE, false, 5 * MS);
+    sample_log_open_share(samples, 7 * MS);
+    end_call(sample_log_draw(samples, ARM_CANARY, false, 9 * MS), OUTCOME_OK, 1000000);
+    end_call(sample_log_draw(samples, ARM_CANARY, false, 10 * MS), OUTCOME_OK, 1000000);
+    end_call(slow, OUTCOME_OK, 1000000);
+    close_all();
+    assert_log(HEADER "stable,5.000000,1.000000,0.500000,ok,0,0\n" HEADER
+                      "canary,2.000000,1.000000,0.500000,ok,0,0\n"
+                      "canary,3.000000,1.000000,0.500000,ok,0,0\n");
+}
+
+static void test_a_torn_line(void **state)
+{
+    static const struct {
+        const char *torn, *kept;
+    } files[] = {
+        {HEADER "canary,1.0,1.0,,ok,0,0\nstable,2.0", HEADER "canary,1.0,1.0,,ok,0,0\n" HEADER},
+        {HEADER "canary,1.0,1.0,,ok,0,0\n", HEADER "canary,1.0,1.0,,ok,0,0\n" HEADER},
+        {HEADER, HEADER HEADER},
+        {"arm,time", HEADER},
+        {"", HEADER},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
+        FILE *file = fopen(path, "w");
+        assert_non_null(file);
+        fputs(files[i].torn, file);
+        fclose(file);
+        sample_log_begin(samples, path, true, 0);
+        uint64_t place = sample_log_draw(samples, ARM_STABLE, false, MS);
+        end_call(place, OUTCOME_OK, 1000000);
+        struct stat st = {0};
+        const char *line = "stable,1.000000,1.000000,0.500000,ok,0,0\n";
+        off_t size = (off_t)(strlen(files[i].kept) + strlen(line));
+        loop_until(base, stat(path, &st) == 0 && st.st_size == size);
+        char *text = read_log();
+        assert_memory_equal(text, files[i].kept, strlen(files[i].kept));
+        assert_string_equal(text + strlen(files[i].kept), line);
+        free(text);
+    }
 }
 
 static void test_no_log(void **state)
 {
     (void)state;
-    assert_int_equal(sample_log_draw(samples, ARM_STABLE, 0), 0);
+    assert_int_equal(sample_log_draw(samples, ARM_STABLE, false, 0), 0);
     sample_log_begin(samples, "", false, 0);
-    assert_int_equal(sample_log_draw(samples, ARM_STABLE, 0), 0);
+    assert_int_equal(sample_log_draw(samples, ARM_STABLE, false, 0), 0);
     end_call(0, OUTCOME_OK, 1);
     close_all();
     assert_log("there is no file");
@@ -198,7 +246,7 @@ static void test_no_log(void **state)
 
 static bool is_logging(void)
 {
-    uint64_t place = sample_log_draw(samples, ARM_STABLE, 0);
+    uint64_t place = sample_log_draw(samples, ARM_STABLE, false, 0);
     end_call(place, OUTCOME_OK, 1000000);
     return place != 0;
 }
@@ -215,9 +263,9 @@ static void test_a_write_that_fails(void **state)
         loop_until(base, !is_logging());
     }
     sample_log_begin(samples, path, false, 0);
-    end_call(sample_log_draw(samples, ARM_CANARY, 0), OUTCOME_OK, 1000000);
+    end_call(sample_log_draw(samples, ARM_CANARY, false, 0), OUTCOME_OK, 1000000);
     close_all();
-    assert_log(HEADER "canary,0.000000,1.000000,0.500000,ok,0\n");
+    assert_log(HEADER "canary,0.000000,1.000000,0.500000,ok,0,0\n");
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -230,6 +278,8 @@ int main(void)
         TEST(test_written_soon),
         TEST(test_what_is_not_over_is_left_out),
         TEST(test_each_deployment_begins_anew),
+        TEST(test_segments),
+        TEST(test_a_torn_line),
         TEST(test_no_log),
         TEST(test_a_write_that_fails),
     };

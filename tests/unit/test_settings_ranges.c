@@ -76,6 +76,8 @@ static const struct row {
      {"means", "mean,", ",mean", "mean, tail", "mean;tail", "Mean"},
      NULL},
     {"promotion_margin", REAL, {"0.01", "100"}, {"0", "-1", "100.5"}, NULL},
+    {"promotion_alpha", REAL, {"0.5", "1e-9"}, {"0", "-1", "0.501"}, NULL},
+    {"promotion_min_samples", WHOLE, {"30", "1000000000"}, {"29", "1000000001", "200.5"}, NULL},
     {"sample_log", TEXT, {"", "/tmp/samples.csv"}, {NULL}, NULL},
     {"auto_rollback",
      SWITCH,

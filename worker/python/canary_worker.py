@@ -45,6 +45,7 @@ MAX_ROWS = 4096
 MAX_TEXT = 480
 MAX_NAME = 64
 MAX_DELAY_MS = 60000
+FLUSH_NS = 200_000  # a batch is written at once unless it takes longer: silence is taken for hanging
 MAX_ID = 2**64 - 1
 READ_BYTES = 262144
 
@@ -273,12 +274,15 @@ class Server:
         handler(self, ident, *fields)
 
     def answer_complete_frames(self):
+        flushed = time.monotonic_ns()
         for payload in self.reader.take_complete():
             self.on_payload(payload)
             if self.quitting:
                 return
-            if self.delay_ms > 0:  # an answer must not wait for the delays behind it
+            now = time.monotonic_ns()
+            if now - flushed >= FLUSH_NS:
                 self.flush()
+                flushed = now
 
     def serve(self):
         """Until QUIT or the end of the stream."""
