@@ -10,6 +10,11 @@
 #include "common/mem.h"
 
 #define FIRST_CAPACITY 16
+#define KEPT_CAPACITY  1024 /* a vector that grew further is given back */
+
+_Static_assert(BLOCKS_MAX_DRAWS % FIRST_CAPACITY == 0 &&
+                   (BLOCKS_MAX_DRAWS & (BLOCKS_MAX_DRAWS - 1)) == 0,
+               "doubling ends at the limit");
 
 struct blocks {
     int64_t block_ns;
@@ -42,6 +47,17 @@ void blocks_free(struct blocks **b)
     *b = NULL;
 }
 
+static void give_back(struct block *block)
+{
+    for (int side = 0; side < N_SIDES; side++) {
+        struct block_side *s = &block->side[side];
+        if (s->capacity <= KEPT_CAPACITY)
+            continue;
+        free(s->latency_ns);
+        *s = (struct block_side){0};
+    }
+}
+
 static void begin(struct block *block, int64_t now_ns)
 {
     for (int side = 0; side < N_SIDES; side++) {
@@ -55,24 +71,29 @@ static void begin(struct block *block, int64_t now_ns)
 
 void blocks_restart(struct blocks *b, int64_t now_ns)
 {
+    for (uint64_t number = b->oldest; number <= b->current; number++)
+        give_back(block_at(b, number));
     b->oldest = ++b->current;
     begin(block_at(b, b->current), now_ns);
 }
 
 static uint64_t take_place(struct block_side *s)
 {
-    if (s->n_drawn == s->capacity) {
+    if (s->n_drawn == s->capacity && s->capacity < BLOCKS_MAX_DRAWS) {
         s->capacity = s->capacity == 0 ? FIRST_CAPACITY : 2 * s->capacity;
         s->latency_ns = mem_resize(s->latency_ns, s->capacity, sizeof *s->latency_ns);
     }
-    s->latency_ns[s->n_drawn] = BLOCKS_NO_LATENCY;
+    s->latency_ns[s->n_drawn % BLOCKS_MAX_DRAWS] = BLOCKS_NO_LATENCY;
     return s->n_drawn++;
 }
 
 static bool is_full(const struct blocks *b, const struct block *block)
 {
-    return block->ended_ns - block->began_ns >= b->block_ns &&
-           block->side[SIDE_REFERENCE].n_drawn > 0 && block->side[SIDE_CANARY].n_drawn > 0;
+    size_t n_reference = block->side[SIDE_REFERENCE].n_drawn;
+    size_t n_canary = block->side[SIDE_CANARY].n_drawn;
+    bool is_enough = block->ended_ns - block->began_ns >= b->block_ns ||
+                     n_reference >= BLOCKS_MAX_DRAWS || n_canary >= BLOCKS_MAX_DRAWS;
+    return is_enough && n_reference > 0 && n_canary > 0;
 }
 
 struct block_place blocks_draw(struct blocks *b, enum side side, bool ends_group, uint64_t number,
@@ -82,6 +103,7 @@ struct block_place blocks_draw(struct blocks *b, enum side side, bool ends_group
     struct block_place place = {.block = b->current};
     if (side != SIDE_NONE) {
         place.place = take_place(&block->side[side]);
+        place.displaces = place.place >= BLOCKS_MAX_DRAWS;
         block->n_waiting++;
     }
     block->last_draw = number;
@@ -105,15 +127,16 @@ void blocks_end(struct blocks *b, enum side side, const struct block_place *plac
     block->n_waiting--;
     s->n_ended += outcome != OUTCOME_UNASKED;
     s->n_failed += outcome != OUTCOME_UNASKED && outcome != OUTCOME_OK;
-    if (outcome == OUTCOME_OK)
-        s->latency_ns[place->place] = latency_ns;
+    if (outcome == OUTCOME_OK && s->n_drawn - place->place <= BLOCKS_MAX_DRAWS)
+        s->latency_ns[place->place % BLOCKS_MAX_DRAWS] = latency_ns;
 }
 
 /* Closes the gaps that calls without a latency left. */
 static void pack(struct block_side *s)
 {
+    size_t n = s->n_drawn < BLOCKS_MAX_DRAWS ? s->n_drawn : BLOCKS_MAX_DRAWS;
     s->n_latencies = 0;
-    for (size_t i = 0; i < s->n_drawn; i++)
+    for (size_t i = 0; i < n; i++)
         if (s->latency_ns[i] != BLOCKS_NO_LATENCY)
             s->latency_ns[s->n_latencies++] = s->latency_ns[i];
 }
@@ -134,6 +157,7 @@ const struct block *blocks_ripe(struct blocks *b)
 void blocks_drop_ripe(struct blocks *b)
 {
     assert(b->oldest < b->current);
+    give_back(block_at(b, b->oldest));
     b->oldest++;
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
  * The open blocks of one clock. A block is the fewest whole groups of draws
- * that last at least so long and hold both sides; its time runs from the last
- * draw of the block before. A call belongs to the block in which it was drawn,
+ * that last at least so long, or fill a side, and hold both sides; its time runs
+ * from the last draw of the block before. A call belongs to the block in which it was drawn,
  * and its latency to the place of its draw, so that the order in which calls
  * end leaves no trace. Blocks are taken out in their order, each when its last
  * call has ended.
@@ -16,9 +16,17 @@
 
 #include "judge/arm.h"
 
+/* Latencies that a side of a block keeps. While only one side is drawn, as with
+ * sticky users, the block goes on; of that side the latest draws stay then: they
+ * are nearest in time to the side that has yet to come. It is draws that
+ * decide, never latencies, so that the comparison stays fair. */
+#define BLOCKS_MAX_DRAWS 65536
+
 /* One side of a block. */
 struct block_side {
-    uint64_t *latency_ns; /* [n_drawn] in the order of the draws; of a ripe block [n_latencies] */
+    /* Of the last BLOCKS_MAX_DRAWS draws, each at its number's remainder by that; of a
+     * ripe block [n_latencies], in that order. */
+    uint64_t *latency_ns;
     size_t n_latencies;
     size_t n_drawn;
     size_t n_ended;  /* without those that were never asked */
@@ -55,6 +63,7 @@ void blocks_restart(struct blocks *b, int64_t now_ns);
 struct block_place {
     uint64_t block; /* numbers that never come again */
     uint64_t place;
+    bool displaces; /* an earlier draw's latency is not weighed for this one's */
 };
 
 /* The next draw: number counts all draws, ends_group says that the next begins a

@@ -155,6 +155,7 @@ static void add_excluded(cJSON *root, const struct health *h)
     cJSON_AddNumberToObject(excluded, "retried", (double)h->n_retried);
     cJSON_AddNumberToObject(excluded, "fallback", (double)n_fallbacks);
     cJSON_AddNumberToObject(excluded, "stalled", (double)r->n_stalled);
+    cJSON_AddNumberToObject(excluded, "displaced", (double)r->n_displaced);
     cJSON_AddItemToObject(root, "outcomes", report_outcomes_to_json(r));
 }
 

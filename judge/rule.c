@@ -21,6 +21,7 @@ struct rule_counts {
     int64_t open_ns; /* how long shares have been open, up to the last draw */
     uint64_t n_outcomes[N_ARMS][N_OUTCOMES];
     uint64_t n_stalled;
+    uint64_t n_displaced; /* on the clock of round trips */
 };
 
 struct rule {
@@ -91,11 +92,12 @@ struct rule_ticket rule_draw(struct rule *rule, enum arm arm, bool ends_group, i
     enum side side = side_of(rule, arm);
     rule->counts.open_ns += now_ns - rule->last_ns;
     rule->last_ns = now_ns;
-    for (int clock = 0; clock < N_RULE_CLOCKS; clock++) {
+    for (enum rule_clock clock = 0; clock < N_RULE_CLOCKS; clock++) {
         struct block_place place =
             blocks_draw(rule->blocks[clock], side, ends_group, ticket.draw, now_ns);
         ticket.block[clock] = place.block;
         ticket.place[clock] = place.place;
+        rule->counts.n_displaced += clock == RULE_ROUND_TRIP && place.displaces;
     }
     return ticket;
 }
@@ -143,7 +145,7 @@ bool rule_end_call(struct rule *rule, const struct rule_ticket *ticket,
         rule->counts.n_stalled += sample->stalled;
     }
     for (enum rule_clock clock = 0; clock < N_RULE_CLOCKS; clock++) {
-        struct block_place place = {ticket->block[clock], ticket->place[clock]};
+        struct block_place place = {.block = ticket->block[clock], .place = ticket->place[clock]};
         blocks_end(rule->blocks[clock], side, &place, sample->outcome, latency[clock]);
     }
     return weigh_ripe(rule);
@@ -193,6 +195,7 @@ void rule_look(const struct rule *rule, struct rule_report *report)
         .reference = rule->reference,
         .n_draws = rule->counts.n_draws,
         .n_stalled = rule->counts.n_stalled,
+        .n_displaced = rule->counts.n_displaced,
     };
     memcpy(report->n_outcomes, rule->counts.n_outcomes, sizeof report->n_outcomes);
     describe_textbook(rule, report);
@@ -356,5 +359,6 @@ void rule_merge(struct rule *into, const struct rule *from)
     counts->n_draws += from->counts.n_draws;
     counts->open_ns += from->counts.open_ns;
     counts->n_stalled += from->counts.n_stalled;
+    counts->n_displaced += from->counts.n_displaced;
     guard_merge(&into->guard.state, &from->guard.state);
 }

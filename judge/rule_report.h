@@ -112,7 +112,8 @@ struct rule_report {
     struct rule_expected expected;
     uint64_t n_draws; /* since the first share was opened */
     uint64_t n_outcomes[N_ARMS][N_OUTCOMES];
-    uint64_t n_stalled; /* answers whose round trip was of no use */
+    uint64_t n_stalled;   /* answers whose round trip was of no use */
+    uint64_t n_displaced; /* draws of one side for which a block had no room */
 };
 
 const char *verdict_name(enum verdict verdict); /* "none", "continue", "inconclusive", ... */

@@ -22,11 +22,13 @@
 #include "common/mem.h"
 #include "proto/board_private.h"
 
-static struct board *board_new(struct board_layout *map, bool is_writer)
+/* Takes fd; -1: it is a reader's. */
+static struct board *board_new(struct board_layout *map, int fd)
 {
     struct board *board = mem_alloc(sizeof *board);
     board->map = map;
-    board->is_writer = is_writer;
+    board->is_writer = fd >= 0;
+    board->fd = fd;
     return board;
 }
 
@@ -45,18 +47,19 @@ static void write_header(struct board_header *header)
     *header = (struct board_header){
         .header_bytes = sizeof(struct board_header),
         .row_bytes = sizeof(struct board_row),
-        .n_rows = BOARD_ROWS,
+        .n_rows = BOARD_MAX_ROWS,
         .n_ring = BOARD_RING,
         .n_buckets = HISTOGRAM_BUCKETS,
         .n_outcomes = N_BOARD_OUTCOMES,
         .writer_pid = getpid(),
         .writer_birth = birth_of_process(getpid()),
+        .n_rows_now = BOARD_STEP_ROWS,
     };
     memcpy(header->marker, BOARD_MARKER, BOARD_MARKER_SIZE);
 }
 
-/* A new file of zeros with all its room, mapped. NULL with errno. */
-static struct board_layout *map_new_file(const char *path)
+/* A new file of zeros with all its first room, mapped. NULL with errno. */
+static struct board *map_new_file(const char *path)
 {
     void *map = MAP_FAILED;
     if (unlink(path) < 0 && errno != ENOENT)
@@ -64,25 +67,24 @@ static struct board_layout *map_new_file(const char *path)
     int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0640);
     if (fd < 0)
         return NULL;
-    if (reserve(fd, sizeof(struct board_layout)) == 0)
+    if (reserve(fd, BOARD_BYTES(BOARD_STEP_ROWS)) == 0)
         map = mmap(NULL, sizeof(struct board_layout), PROT_READ | PROT_WRITE,
                    MAP_SHARED | MAP_POPULATE, fd, 0);
+    if (map != MAP_FAILED)
+        return board_new(map, fd);
     fd_close(&fd);
-    return map != MAP_FAILED ? map : NULL;
+    return NULL;
 }
 
 struct board *board_create(const char *path, struct err *e)
 {
     char *fresh = mem_printf("%s.new", path);
-    struct board *board = NULL;
-    struct board_layout *map = map_new_file(fresh);
-    if (map != NULL) {
-        write_header(&map->header);
-        board = board_new(map, true);
-    }
-    if (map == NULL || rename(fresh, path) < 0) {
+    struct board *board = map_new_file(fresh);
+    if (board != NULL)
+        write_header(&board->map->header);
+    if (board == NULL || rename(fresh, path) < 0) {
         err_set_errno(e, "cannot-create", "board %s of %zu bytes", path,
-                      sizeof(struct board_layout));
+                      BOARD_BYTES(BOARD_STEP_ROWS));
         unlink(fresh);
         board_free(&board);
     }
@@ -95,6 +97,7 @@ void board_free(struct board **board)
     if (*board == NULL)
         return;
     munmap((*board)->map, sizeof(struct board_layout));
+    fd_close(&(*board)->fd);
     free(*board);
     *board = NULL;
 }
@@ -120,9 +123,14 @@ static int check_header(int fd, const char *path, struct err *e)
                        path, &want.marker[BOARD_MARKER_NAME]);
     if (memcmp(&header, &want, offsetof(struct board_header, writer_pid)) != 0)
         return err_set(e, "not-a-board", "board %s has other sizes than its version", path);
-    if ((uintmax_t)st.st_size < sizeof(struct board_layout))
+    uint64_t n_rows = header.n_rows_now;
+    if (n_rows > (uint64_t)BOARD_MAX_ROWS)
+        return err_set(e, "not-a-board", "board %s has more rows than a board can", path);
+    if (fstat(fd, &st) < 0) /* anew: it may have grown */
+        return err_set_errno(e, "board-unreadable", "board %s", path);
+    if ((uintmax_t)st.st_size < BOARD_BYTES(n_rows))
         return err_set(e, "board-too-short", "board %s has %lld bytes, expected %zu", path,
-                       (long long)st.st_size, sizeof(struct board_layout));
+                       (long long)st.st_size, BOARD_BYTES(n_rows));
     return 0;
 }
 
@@ -138,7 +146,7 @@ struct board *board_open_reader(const char *path, struct err *e)
     if (check_header(fd, path, e) == 0) {
         void *map = mmap(NULL, sizeof(struct board_layout), PROT_READ, MAP_SHARED, fd, 0);
         if (map != MAP_FAILED)
-            board = board_new(map, false);
+            board = board_new(map, -1);
         else
             err_set_errno(e, "board-unreadable", "board %s", path);
     }
@@ -163,7 +171,7 @@ static void unlock_row(struct board_row *row)
 
 static struct board_row *row_at(struct board *board, int row)
 {
-    assert(board->is_writer && row >= 0 && row < BOARD_ROWS);
+    assert(board->is_writer && row >= 0 && row < board_n_rows(board));
     return &board->map->row[row];
 }
 
@@ -186,12 +194,24 @@ static void put_label(_Atomic uint64_t *words, size_t size, const char *text)
     }
 }
 
-/* A free row, else the one closed longest ago; -1: all are open. */
+/* The first of some more rows, or -1. */
+static int grow(struct board *board)
+{
+    int n = board_n_rows(board);
+    if (n + BOARD_STEP_ROWS > BOARD_MAX_ROWS ||
+        reserve(board->fd, BOARD_BYTES((size_t)n + BOARD_STEP_ROWS)) < 0)
+        return -1;
+    atomic_store_explicit(&board->map->header.n_rows_now, (uint64_t)n + BOARD_STEP_ROWS,
+                          memory_order_release);
+    return n;
+}
+
+/* A free row, else the one closed longest ago, else a new one; -1: there is none. */
 static int find_row(struct board *board)
 {
     int oldest = -1;
     uint64_t oldest_order = UINT64_MAX;
-    for (int i = 0; i < BOARD_ROWS; i++) {
+    for (int i = 0; i < board_n_rows(board); i++) {
         struct board_row *row = row_at(board, i);
         if (GET(row->state) == BOARD_FREE)
             return i;
@@ -200,7 +220,7 @@ static int find_row(struct board *board)
             oldest = i;
         }
     }
-    return oldest;
+    return oldest >= 0 ? oldest : grow(board);
 }
 
 static void clear_numbers(struct board_row *row)

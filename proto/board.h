@@ -32,7 +32,10 @@ struct board *board_open_reader(const char *path, struct err *e);
 
 void board_free(struct board **board); /* *board may be NULL */
 
-/* Writing; not on a reader's board. Rows are 0 .. BOARD_ROWS - 1. */
+/* Rows are 0 .. this - 1. It only grows, up to BOARD_MAX_ROWS. */
+int board_n_rows(const struct board *board);
+
+/* Writing; not on a reader's board. */
 
 struct board_row_info {
     int64_t pid;
@@ -41,8 +44,9 @@ struct board_row_info {
     const char *version; /* cut to BOARD_VERSION_SIZE - 1 bytes */
 };
 
-/* Begins an empty row for one process life and one kind of time, in a free row
- * or else in the one closed longest ago. -1 when all rows are open. About 2 us. */
+/* Begins an empty row for one process life and one kind of time, in a free row,
+ * or in the one closed longest ago, or behind the last one. -1 when all are open and
+ * there can be no more, or no room for them on disk. About 2 us. */
 int board_row_open(struct board *board, const struct board_row_info *info);
 
 /* The row can still be read until it is reused. row must be open. */

@@ -13,6 +13,9 @@
  * stands twice: the one with the higher sequence and a right checksum counts, so
  * a writer that dies in the act leaves the one before. What is written often is
  * a kind of its own.
+ *
+ * The file ends behind the row n_rows_now - 1, and grows by some when all rows are
+ * open: their room is there before their number is, and a mapped board never shrinks.
  * Source: Boehm 2012, "Can seqlocks get along with programming language memory
  * models?", MSPC '12, figure 6.
  */
@@ -25,10 +28,11 @@
 
 #include "common/histogram.h"
 
-#define BOARD_MARKER       "canbrd03" /* 8 bytes: what it is, and the version */
+#define BOARD_MARKER       "canbrd04" /* 8 bytes: what it is, and the version */
 #define BOARD_MARKER_NAME  6          /* of these, those that no version changes */
 #define BOARD_MARKER_SIZE  8
-#define BOARD_ROWS         32
+#define BOARD_PROCESSES    384  /* that may have open rows at once */
+#define BOARD_STEP_ROWS    32   /* that a new file has, and that it grows by */
 #define BOARD_RING         1024 /* recent samples a row; a power of two */
 #define BOARD_ROLE_SIZE    16   /* bytes with the NUL */
 #define BOARD_VERSION_SIZE 64
@@ -47,13 +51,14 @@ struct board_header {
     char marker[BOARD_MARKER_SIZE];
     uint32_t header_bytes;
     uint32_t row_bytes;
-    uint32_t n_rows;
+    uint32_t n_rows; /* that there can be */
     uint32_t n_ring;
     uint32_t n_buckets;
     uint32_t n_outcomes;
     int64_t writer_pid;
     uint64_t writer_birth; /* birth_of_process */
-    uint8_t reserved[80];  /* 0 */
+    _Atomic uint64_t n_rows_now;
+    uint8_t reserved[72]; /* 0 */
 };
 
 struct board_slot {
@@ -93,11 +98,17 @@ struct board_memo {
     _Atomic uint64_t word[BOARD_MEMO_BYTES / 8];
 };
 
+#define BOARD_MAX_ROWS ((int)(BOARD_PROCESSES * N_BOARD_CLOCKS))
+
 struct board_layout {
     struct board_header header;
-    struct board_row row[BOARD_ROWS];
     struct board_memo memo[N_BOARD_MEMO_KINDS][BOARD_MEMOS];
+    struct board_row row[BOARD_MAX_ROWS];
 };
+
+/* Of a file with so many rows. */
+#define BOARD_BYTES(n_rows)                                                                        \
+    (offsetof(struct board_layout, row) + (n_rows) * sizeof(struct board_row))
 
 #define BOARD_PIN(type, member, offset)                                                            \
     _Static_assert(offsetof(struct type, member) == (offset), #type "." #member " has moved")
@@ -113,11 +124,14 @@ _Static_assert(sizeof(struct board_header) == 128, "size of the header");
 _Static_assert(sizeof(struct board_slot) == 32, "size of a slot");
 _Static_assert(sizeof(struct board_row) == 50944, "size of a row");
 _Static_assert(sizeof(struct board_memo) == 49216, "size of a memo");
-_Static_assert(sizeof(struct board_layout) == 1827200, "size of the board");
+_Static_assert(sizeof(struct board_layout) == 39321984, "size of the largest board");
+_Static_assert(BOARD_BYTES(BOARD_STEP_ROWS) == 1827200, "size of the smallest board");
+_Static_assert(BOARD_MAX_ROWS % BOARD_STEP_ROWS == 0, "growth ends at the limit");
 BOARD_PIN(board_header, header_bytes, 8);
 BOARD_PIN(board_header, n_outcomes, 28);
 BOARD_PIN(board_header, writer_pid, 32);
 BOARD_PIN(board_header, writer_birth, 40);
+BOARD_PIN(board_header, n_rows_now, 48);
 BOARD_PIN(board_row, role, 48);
 BOARD_PIN(board_row, version, 64);
 BOARD_PIN(board_row, first_sequence, 128);
@@ -126,7 +140,7 @@ BOARD_PIN(board_row, n, 176);
 BOARD_PIN(board_row, count, 256);
 BOARD_PIN(board_row, ring, 18176);
 BOARD_PIN(board_memo, word, 64);
-BOARD_PIN(board_layout, row, 128);
-BOARD_PIN(board_layout, memo, 1630336);
+BOARD_PIN(board_layout, memo, 128);
+BOARD_PIN(board_layout, row, 196992);
 
 #endif

@@ -8,8 +8,11 @@
 #include "proto/board.h"
 
 struct board {
-    struct board_layout *map; /* PROT_READ alone unless is_writer */
+    /* Of the largest size there can be: what is behind the file's end must not be
+     * touched. PROT_READ alone unless is_writer. */
+    struct board_layout *map;
     bool is_writer;
+    int fd;            /* the writer's, to grow the file by; else -1 */
     uint64_t n_closed; /* rows closed so far, by this writer */
 };
 

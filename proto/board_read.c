@@ -16,9 +16,16 @@
 
 #define GET(field) atomic_load_explicit(&(field), memory_order_relaxed)
 
+/* The room of a row was there before its number was. */
+int board_n_rows(const struct board *board)
+{
+    uint64_t n = atomic_load_explicit(&board->map->header.n_rows_now, memory_order_acquire);
+    return n < (uint64_t)BOARD_MAX_ROWS ? (int)n : BOARD_MAX_ROWS;
+}
+
 static const struct board_row *row_at(const struct board *board, int row)
 {
-    assert(row >= 0 && row < BOARD_ROWS);
+    assert(row >= 0 && row < board_n_rows(board));
     return &board->map->row[row];
 }
 

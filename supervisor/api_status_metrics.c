@@ -8,6 +8,7 @@
 #include "supervisor/api_status_metrics.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <sysexits.h>
 
@@ -85,19 +86,47 @@ static void sample(const struct page *p, const char *name, const char *labels, c
         fprintf(p->out, "canaryd_%s{%s} %.17g\n", name, labels, item->valuedouble * unit);
 }
 
+/* An arm's round trips as the report has them; NAN: it has none. */
+struct arm_figures {
+    double n, mean_ms;
+};
+
+static struct arm_figures figures_of(const cJSON *health, const char *arm)
+{
+    char name[40];
+    snprintf(name, sizeof name, "%s_sample_count", arm);
+    struct arm_figures f = {.n = cJSON_GetNumberValue(jsonx_member(health, name))};
+    snprintf(name, sizeof name, "%s_avg_latency_ms", arm);
+    f.mean_ms = cJSON_GetNumberValue(jsonx_member(health, name));
+    return f;
+}
+
+/* The report's "stable" is the version: the arm of that name and the baseline. Here
+ * each arm is one of its own, as in answers_total. */
+static struct arm_figures without(struct arm_figures both, struct arm_figures baseline)
+{
+    if (!(baseline.n > 0))
+        return both;
+    double n = both.n - baseline.n;
+    double sum = both.n * both.mean_ms - baseline.n * baseline.mean_ms;
+    return (struct arm_figures){.n = n, .mean_ms = n > 0 ? sum / n : NAN};
+}
+
 static void write_arms(const struct page *p, const cJSON *health)
 {
+    struct arm_figures arms[N_ARMS];
+    for (enum arm arm = 0; arm < N_ARMS; arm++)
+        arms[arm] = figures_of(health, arm_name(arm));
+    arms[ARM_STABLE] = without(arms[ARM_STABLE], arms[ARM_BASELINE]);
     family(p, "samples", "gauge", "Round trips that this deployment has measured.");
-    sample(p, "samples", "arm=\"stable\"", jsonx_member(health, "stable_sample_count"), 1);
-    sample(p, "samples", "arm=\"baseline\"", jsonx_member(health, "baseline_sample_count"), 1);
-    sample(p, "samples", "arm=\"canary\"", jsonx_member(health, "canary_sample_count"), 1);
+    for (enum arm arm = 0; arm < N_ARMS; arm++)
+        if (!isnan(arms[arm].n))
+            fprintf(p->out, "canaryd_samples{arm=\"%s\"} %.17g\n", arm_name(arm), arms[arm].n);
     family(p, "round_trip_mean_seconds", "gauge", "Their mean.");
-    sample(p, "round_trip_mean_seconds", "arm=\"stable\"",
-           jsonx_member(health, "stable_avg_latency_ms"), MS);
-    sample(p, "round_trip_mean_seconds", "arm=\"baseline\"",
-           jsonx_member(health, "baseline_avg_latency_ms"), MS);
-    sample(p, "round_trip_mean_seconds", "arm=\"canary\"",
-           jsonx_member(health, "canary_avg_latency_ms"), MS);
+    for (enum arm arm = 0; arm < N_ARMS; arm++)
+        if (!isnan(arms[arm].mean_ms))
+            fprintf(p->out, "canaryd_round_trip_mean_seconds{arm=\"%s\"} %.17g\n", arm_name(arm),
+                    arms[arm].mean_ms * MS);
 }
 
 /* One figure of every row of the guard. */

@@ -22,9 +22,16 @@
 #include "common/rng.h"
 #include "proto/frame.h"
 #include "supervisor/line.h"
+#include "supervisor/settings.h"
 
 #define FIRST_SLOTS 64
 #define SLOT_BITS   24 /* of an id; the other bits are random */
+
+_Static_assert(CHANNEL_MAX_LATE + SETTINGS_MAX_IN_FLIGHT < 1 << SLOT_BITS,
+               "what waits and what is late has slots");
+
+#define TEXT_OF(macro) #macro
+#define TEXT(macro)    TEXT_OF(macro)
 
 /* Bytes that may wait for a worker. Above the first it must at least be taking
  * some (channel_stuck_since); the second is what memory we risk for it. */
@@ -355,6 +362,8 @@ static void on_deadline(evutil_socket_t fd, short what, void *arg)
         complete(c, first, &result);
     }
     arm_deadline(c);
+    if (!c->broken && c->n_owed - c->n_waiting > CHANNEL_MAX_LATE)
+        break_off(c, "it owes more than " TEXT(CHANNEL_MAX_LATE) " answers that nobody waits for");
 }
 
 struct channel *channel_new(struct event_base *base, int fd, const struct lines *lines,

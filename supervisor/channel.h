@@ -17,6 +17,11 @@ struct event_base;
 struct channel;
 struct lines;
 
+/* Answers that a worker may owe after their calls timed out; one more breaks
+ * the protocol. Each keeps its slot, about 70 bytes, until it comes, and a
+ * worker that answers now and then never hangs. */
+#define CHANNEL_MAX_LATE 65536
+
 /* How a call ended. */
 enum call_outcome {
     CALL_OK,      /* an answer */

@@ -14,6 +14,7 @@
 
 #include "common/err.h"
 #include "supervisor/proc.h"
+#include "supervisor/role.h"
 
 struct board;
 struct event_base;
@@ -21,15 +22,6 @@ struct fleet;
 struct modelref;
 struct settings;
 struct worker_programs;
-
-enum role {
-    ROLE_STABLE,
-    ROLE_BASELINE, /* the stable model again: what the canary is compared with */
-    ROLE_CANARY,
-    ROLE_CANDIDATE,     /* loading and warming up; becomes the canary, or nothing */
-    ROLE_NEXT_BASELINE, /* is as old as the candidate; becomes the baseline, or nothing */
-    N_ROLES
-};
 
 const char *role_name(enum role role);
 

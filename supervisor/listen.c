@@ -20,10 +20,13 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "supervisor/address.h"
+#include "supervisor/role.h"
 
-#define BACKLOG     1024
-#define OWN_FILES   768UL /* up to 64 workers in each of four roles, and files in between */
-#define LEAST_SHARE 2     /* of few descriptors connections have half */
+#define BACKLOG           1024
+#define FILES_PER_PROCESS 3   /* its socket, its output and its pidfd */
+#define FILES_BESIDES     128 /* ours, and what is open while a process starts */
+#define OWN_FILES         ((size_t)(ROLE_MAX_PROCESSES * FILES_PER_PROCESS + FILES_BESIDES))
+#define LEAST_SHARE       2 /* of few descriptors connections have half */
 
 static int resolve(const char *address, struct addrinfo **list, struct err *e)
 {

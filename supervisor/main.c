@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -79,6 +80,7 @@ struct canaryd {
     struct api_admin *api_admin;
     struct api_status *api_status;
     struct drain *drain;
+    bool serves; /* stable has been ready */
     int exit_status;
 };
 
@@ -167,6 +169,7 @@ static void on_serving(void *arg)
     if (doors_accept(&d->doors, d->gateway, &e) < 0)
         fatal(EX_SOFTWARE, "%s", e.text);
     places_write_address(d->places, d->doors.address, admin);
+    d->serves = true;
     notify_ready(d->notify, "serving");
     tell_status(d);
     hello_print(fleet_model(d->fleet, ROLE_STABLE), d->doors.address, admin, d->places->canaryctl);
@@ -215,9 +218,10 @@ static void on_hup(evutil_socket_t fd, short what, void *arg)
     (void)fd, (void)what;
     if (drain_has_begun(d->drain))
         return;
-    notify_reloading(d->notify);
+    if (d->serves) /* else READY would be said too early: it ends RELOADING */
+        notify_reloading(d->notify);
     struct settings *wanted =
-        settings_load(d->cli.config, d->cli.overrides, d->cli.n_overrides, &e);
+        settings_reload(d->settings, d->cli.config, d->cli.overrides, d->cli.n_overrides, &e);
     if (wanted != NULL &&
         access_set(d->access, wanted->admin_token_file, wanted->allowed_hosts, &e) < 0)
         settings_free(&wanted);
@@ -227,6 +231,8 @@ static void on_hup(evutil_socket_t fd, short what, void *arg)
         adopt_settings(d, wanted);
         log_info("settings reloaded from %s", d->cli.config != NULL ? d->cli.config : "nowhere");
     }
+    if (!d->serves)
+        return;
     notify_ready(d->notify, "serving");
     tell_status(d);
 }

@@ -17,8 +17,8 @@ struct worker_programs {
 };
 
 struct places {
-    char *state_dir;   /* journal */
-    char *runtime_dir; /* board, address */
+    char *state_dir;   /* state.json, the models that it names, journal */
+    char *runtime_dir; /* board, addresses, the admin socket of a relative path */
     struct worker_programs workers;
     char *exporter_program; /* export.py; may not exist */
     char *canaryctl;        /* as a person here would call it */

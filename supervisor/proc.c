@@ -19,9 +19,12 @@
 #include "supervisor/modelref.h"
 #include "supervisor/proc_private.h"
 #include "supervisor/python.h"
+#include "supervisor/role.h"
 #include "supervisor/words.h"
 
 /* --- The board --------------------------------------------------------------*/
+
+_Static_assert(ROLE_MAX_PROCESSES <= BOARD_PROCESSES, "each process has its rows");
 
 static const enum board_outcome board_outcomes[N_CALL_OUTCOMES] = {
     [CALL_OK] = BOARD_OK,
@@ -166,14 +169,17 @@ static void on_exit_of_child(evutil_socket_t fd, short what, void *arg)
 {
     struct proc *p = arg;
     (void)what;
-    if (spawn_reap(fd, p->how, sizeof p->how) < 0)
+    if (!spawn_has_ended(fd))
         return;
-    event_del(p->on_exit);
     /* Its last words may still be in the socket: a REFUSE, or answers that then
-     * need not be asked for again. */
+     * need not be asked for again. What they say may have it killed, so it keeps
+     * its pid until they are read. */
     if (p->channel != NULL)
         channel_read_rest(p->channel);
     words_read_rest(p->words);
+    if (spawn_reap(fd, p->how, sizeof p->how) < 0)
+        return;
+    event_del(p->on_exit);
     proc_handle(p, PROC_EVENT_REAPED);
 }
 

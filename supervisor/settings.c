@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sysexits.h>
 #include <unistd.h>
 
 #include "common/fdio.h"
@@ -234,17 +235,24 @@ static void apply_defaults(struct settings *s)
     for (size_t i = 0; i < settings_n; i++) {
         struct err e;
         if (set_from_text(s, &settings_table[i], settings_table[i].initial, &e) < 0)
-            fatal(70, "a default is out of its own range: %s", e.text);
+            fatal(EX_SOFTWARE, "a default is out of its own range: %s", e.text);
     }
 }
 
-/* A number is a user and a group of that number, known to the system or not. */
-static int find_user(struct settings *s, struct err *e)
+/* A number is a user and a group of that number, known to the system or not. A name
+ * that now has already is not asked for again: the answer may be a network away,
+ * and at a reload the loop waits for it. */
+static int find_user(struct settings *s, const struct settings *now, struct err *e)
 {
     char *end;
     unsigned long number = strtoul(s->worker_user, &end, 10);
     if (geteuid() != 0 || s->worker_user[0] == '\0')
         return 0;
+    if (now != NULL && strcmp(s->worker_user, now->worker_user) == 0) {
+        s->worker_uid = now->worker_uid;
+        s->worker_gid = now->worker_gid;
+        return 0;
+    }
     if (*end == '\0' && number < UINT32_MAX && s->worker_user[0] != '-') {
         s->worker_uid = (uid_t)number;
         s->worker_gid = (gid_t)number;
@@ -281,6 +289,12 @@ static int check_together(const struct settings *s, struct err *e)
 struct settings *settings_load(const char *file, const char *const *overrides, size_t n,
                                struct err *e)
 {
+    return settings_reload(NULL, file, overrides, n, e);
+}
+
+struct settings *settings_reload(const struct settings *now, const char *file,
+                                 const char *const *overrides, size_t n, struct err *e)
+{
     struct settings *s = mem_alloc(sizeof *s);
     apply_defaults(s);
     int rc = file != NULL ? apply_file(s, file, e) : 0;
@@ -289,7 +303,7 @@ struct settings *settings_load(const char *file, const char *const *overrides, s
     if (rc == 0)
         rc = check_together(s, e);
     if (rc == 0)
-        rc = find_user(s, e);
+        rc = find_user(s, now, e);
     if (rc < 0)
         settings_free(&s);
     return s;

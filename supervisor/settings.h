@@ -87,6 +87,11 @@ struct settings {
  * expected. */
 struct settings *settings_load(const char *file, const char *const *overrides, size_t n,
                                struct err *e);
+
+/* The same while now is in force (NULL: nothing is): a worker_user of the same name is
+ * not looked up again, for that may block. */
+struct settings *settings_reload(const struct settings *now, const char *file,
+                                 const char *const *overrides, size_t n, struct err *e);
 void settings_free(struct settings **s);
 
 /* The numbers of a deployment's "percent" too: above 0, at most 50. */
@@ -95,6 +100,8 @@ void settings_free(struct settings **s);
 #define SETTINGS_MAX_HEADER 63 /* of user_header */
 
 #define SETTINGS_MAX_WORKERS 64 /* of workers_per_version */
+
+#define SETTINGS_MAX_IN_FLIGHT 1000000 /* of max_in_flight */
 
 /* Logs every setting that differs, with its values and when the new one takes
  * effect: at once, from the next deployment on, or at the next start. */

@@ -5,6 +5,7 @@
  */
 #include "supervisor/spawn.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
@@ -36,12 +37,15 @@ static const char *const child_environment[] = {
     NULL,
 };
 
-/* Signals back to what a program expects at its start. */
+/* Signals back to what a program expects at its start. All are blocked here; what
+ * came meanwhile was for the supervisor, who has it too: to ignore it drops it. */
 static void reset_signals(void)
 {
     sigset_t none;
-    for (int i = 1; i < NSIG; i++)
+    for (int i = 1; i < NSIG; i++) {
+        signal(i, SIG_IGN);
         signal(i, SIG_DFL);
+    }
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
 }
@@ -120,9 +124,6 @@ static bool change_user(uid_t uid, gid_t gid)
 /* The death signal last: a change of user clears it. */
 static bool confine(const struct spawn_limits *limits, pid_t supervisor)
 {
-    /* A terminal's Ctrl-C, or whoever signals our group, means us alone: we drain
-     * while workers still answer. */
-    setpgid(0, 0);
     if (!set_limits(limits) || !change_user(limits->uid, limits->gid) ||
         prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
         return false;
@@ -136,6 +137,9 @@ static void become(const struct spawn_request *r, pid_t supervisor)
         const char *const *in;
         char *const *out;
     } argv = {.in = r->argv}, environment = {.in = child_environment};
+    /* A terminal's Ctrl-C, or whoever signals our group, means us alone: we drain
+     * while workers still answer. */
+    setpgid(0, 0);
     reset_signals();
     if (!place_standard_fds(r->output_fd) || !place_fds(r))
         _exit(EXEC_FAILED);
@@ -149,14 +153,28 @@ static void become(const struct spawn_request *r, pid_t supervisor)
     _exit(EXEC_FAILED);
 }
 
+/* The child takes no signals until it has none of our handlers any more: they would
+ * write into sockets that it shares with us, and a Ctrl-C would count twice. */
+static pid_t fork_without_signals(sigset_t *ours)
+{
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, ours);
+    return fork();
+}
+
 int spawn(const struct spawn_request *request, struct spawned *child, struct err *e)
 {
+    sigset_t ours;
     pid_t supervisor = getpid();
-    pid_t pid = fork();
-    if (pid < 0)
-        return err_set_errno(e, "spawn-failed", "fork");
+    pid_t pid = fork_without_signals(&ours);
+    int error = errno;
     if (pid == 0)
         become(request, supervisor);
+    pthread_sigmask(SIG_SETMASK, &ours, NULL);
+    errno = error;
+    if (pid < 0)
+        return err_set_errno(e, "spawn-failed", "fork");
     /* Only we reap it, so the pid is still its own. */
     int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
     if (pidfd < 0) {
@@ -184,12 +202,26 @@ void spawn_kill(const struct spawned *child)
     kill(-child->pid, SIGKILL); /* not yet reaped: the group's number is still its own */
 }
 
+/* The pid of a child that has ended, or 0. */
+static pid_t ended(int pidfd)
+{
+    siginfo_t info = {0};
+    int rc = waitid(P_PIDFD, (id_t)pidfd, &info, WEXITED | WNOHANG | WNOWAIT);
+    return rc == 0 ? info.si_pid : 0;
+}
+
+bool spawn_has_ended(int pidfd)
+{
+    return ended(pidfd) > 0;
+}
+
 int spawn_reap(int pidfd, char *how, size_t size)
 {
     siginfo_t info = {0};
-    if (waitid(P_PIDFD, (id_t)pidfd, &info, WEXITED | WNOHANG | WNOWAIT) < 0 || info.si_pid == 0)
+    pid_t pid = ended(pidfd);
+    if (pid == 0)
         return -1;
-    kill(-info.si_pid, SIGKILL); /* what it leaves behind; after the wait the number is free */
+    kill(-pid, SIGKILL); /* what it leaves behind; after the wait the number is free */
     if (waitid(P_PIDFD, (id_t)pidfd, &info, WEXITED | WNOHANG) < 0)
         return -1;
     if (info.si_code == CLD_EXITED)

@@ -6,6 +6,7 @@
 #ifndef CANARYD_SPAWN_H
 #define CANARYD_SPAWN_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -54,6 +55,9 @@ void spawn_lift_cpu_limit(const struct spawned *child);
  * children go with it, unless they made sessions of their own. The child must not
  * have been reaped yet, so neither number can be another's. */
 void spawn_kill(const struct spawned *child);
+
+/* Whether the child has ended; it is not reaped yet, and may still be killed. */
+bool spawn_has_ended(int pidfd);
 
 /* Reaps the child behind a pidfd that has become readable, and kills those of its
  * group that it leaves behind. Writes "exit status 3" or "signal 9 (Killed)". 0, or

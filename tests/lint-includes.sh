@@ -18,8 +18,9 @@ allowed_of() { # folder -> the folders it may include
 # The supervisor's rooms, bottom to top; a room may include those of lines above its own.
 rooms="
 address beneath decimal
-chores features gate line listen memory modelref notify peer plain_request problems python quarantine raw_message settings spawn token turn words
-access conns
+chores features gate line memory modelref notify peer plain_request problems python quarantine raw_message settings spawn token turn words
+role
+access conns listen
 port
 channel cli exporter gateway hello journal places sample_log state
 audit doors judge loader proc store

@@ -62,7 +62,7 @@ static void look(const struct board *b)
     struct err e;
     uint64_t tag;
     uint8_t memo[BOARD_MEMO_BYTES];
-    for (int row = 0; row < BOARD_ROWS; row++)
+    for (int row = 0; row < board_n_rows(b); row++)
         board_read_row(b, row, &snapshot, &e);
     for (int kind = 0; kind < N_BOARD_MEMO_KINDS; kind++)
         MUST(board_memo_read(b, (enum board_memo_kind)kind, &tag, memo, sizeof memo) <=

@@ -26,6 +26,7 @@
 #include "common/fdio.h"
 #include "common/mem.h"
 #include "tests/support/answer.h"
+#include "tests/support/evil.h"
 #include "tests/support/server.h"
 #include "tests/support/status.h"
 #include "tests/support/traffic.h"
@@ -213,6 +214,37 @@ static void test_notifications(void **state)
     server_forget(s);
 }
 
+/* A SIGHUP while the stable model still loads: systemd would take the READY that
+ * ends a reload for the start's, and let in what waits for the service. */
+static void test_a_reload_before_it_serves(void **state)
+{
+    char worker[EVIL_PATH_SIZE], option[EVIL_PATH_SIZE + 20], text[512];
+    (void)state;
+    struct server *s = server_prepare();
+    FILE *f = fopen(server_path(s, "models/slow.json"), "we");
+    assert_non_null(f);
+    fputs("sleep", f);
+    fclose(f);
+    server_write_config(s, "{\"crash_limit\": 5}");
+    listen_anywhere();
+    bind_notify(s);
+    server_set_before(s, hand_over, &manager);
+    built_program(worker, "tests/support/evil_worker");
+    snprintf(option, sizeof option, "--worker-program=%s", worker);
+    server_launch(s, (const char *const[]){option, "--stable-model=slow.json", NULL});
+    server_wait_log(s, ") started");
+    server_signal(s, SIGHUP);
+    server_wait_log(s, "settings reloaded");
+    server_signal(s, SIGTERM);
+    do {
+        assert_true(hear(text, sizeof text, PATIENCE_MS));
+        assert_null(strstr(text, "READY=1"));
+        assert_null(strstr(text, "RELOADING=1"));
+    } while (strncmp(text, "STOPPING=1", 10) != 0);
+    assert_int_equal(server_wait_exit(s, SERVER_STOP_MS), 0);
+    server_forget(s);
+}
+
 /* A stopped process cannot beat; one that goes on does. */
 static void test_no_heartbeat_while_it_hangs(void **state)
 {
@@ -333,6 +365,7 @@ int main(void)
         CASE(test_the_passed_socket_is_served),
         CASE(test_the_admin_door_is_passed),
         CASE(test_notifications),
+        CASE(test_a_reload_before_it_serves),
         CASE(test_no_heartbeat_while_it_hangs),
         CASE(test_workers_see_nothing_of_it),
         CASE(test_a_restart_refuses_nobody),

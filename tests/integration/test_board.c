@@ -32,7 +32,7 @@ static int find_row(const struct board *b, pid_t pid, enum board_clock clock,
                     struct board_snapshot *row)
 {
     struct err e = {0};
-    for (int i = 0; i < BOARD_ROWS; i++) {
+    for (int i = 0; i < board_n_rows(b); i++) {
         if (board_read_row(b, i, row, &e) != 0)
             fail_msg("row %d: %s", i, e.text);
         if (row->state == BOARD_OPEN && row->pid == pid && row->clock == clock)

@@ -95,6 +95,37 @@ static void test_prometheus(void **state)
     server_stop(s);
 }
 
+static double of_arm(const char *text, const char *family, const char *arm)
+{
+    char *name = mem_printf("canaryd_%s{arm=\"%s\"}", family, arm);
+    double value = value_of(text, name);
+    free(name);
+    return value;
+}
+
+/* "stable" is the arm, not the version, in every family. */
+static void test_arms_are_apart(void **state)
+{
+    static const char *const arms[] = {"stable", "baseline", "canary"};
+    struct server *s = start_with_canary();
+    const struct http_answer *a = ask(s, NULL);
+    double n = 0, seconds = 0;
+    (void)state;
+    for (int i = 0; i < 3; i++)
+        assert_true(of_arm(a->body, "samples", arms[i]) ==
+                    of_arm(a->body, "answers_total", arms[i]));
+    for (int i = 0; i < 2; i++) {
+        n += of_arm(a->body, "samples", arms[i]);
+        seconds += of_arm(a->body, "samples", arms[i]) *
+                   of_arm(a->body, "round_trip_mean_seconds", arms[i]);
+    }
+    a = server_get(s, "/admin/check-canary-health");
+    assert_true(answer_number(a, "stable_sample_count") == n);
+    assert_near(seconds / n * 1e3, answer_number(a, "stable_avg_latency_ms"), 1e-9,
+                "the version's mean");
+    server_stop(s);
+}
+
 static void test_open_metrics(void **state)
 {
     struct server *s = start_with_canary();
@@ -127,6 +158,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         SERVER_TEST(test_prometheus),
+        SERVER_TEST(test_arms_are_apart),
         SERVER_TEST(test_open_metrics),
         SERVER_TEST(test_without_a_canary),
     };

@@ -37,19 +37,31 @@ struct traffic {
     atomic_uint_fast64_t n_done;
     pthread_mutex_t lock; /* of the report */
     struct traffic_report report;
+    int64_t last_ok_ns; /* when the latest request that was answered 200 was sent */
     struct client clients[TRAFFIC_MAX_CLIENTS];
 };
 
 static struct traffic *running; /* at most one at a time */
 
-static void note_answer(struct traffic *t, const struct http_answer *a, double ms)
+static bool is_late(const struct traffic *t, const struct http_answer *a, int64_t now)
+{
+    return a->status == 503 && a->body != NULL && strstr(a->body, "canaryd stops") != NULL &&
+           now - t->last_ok_ns >= TRAFFIC_QUIET_MS * NS_PER_MS;
+}
+
+static void note_answer(struct traffic *t, const struct http_answer *a, int64_t start)
 {
     const char *arm = http_header(a, "X-Canary-Arm");
     bool ok = a->status == 200 && a->json != NULL;
+    int64_t now = clock_mono_ns();
+    double ms = ns_to_ms((double)(now - start));
     pthread_mutex_lock(&t->lock);
     struct traffic_report *r = &t->report;
     r->n_ok += ok;
     r->n_canary += ok && arm != NULL && strcmp(arm, "canary") == 0;
+    r->n_late += is_late(t, a, now);
+    if (ok && start > t->last_ok_ns)
+        t->last_ok_ns = start;
     if (ms > r->longest_ms)
         r->longest_ms = ms;
     if (!ok && r->n_other++ + r->n_broken == 0)
@@ -85,7 +97,7 @@ static void ask_once(struct client *c)
         http_close(&c->http);
         workdir_sleep_ms(10);
     } else {
-        note_answer(c->traffic, &a, ns_to_ms((double)(clock_mono_ns() - start)));
+        note_answer(c->traffic, &a, start);
         if (a.closes)
             http_close(&c->http);
     }

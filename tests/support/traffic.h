@@ -13,6 +13,8 @@ struct traffic;
 struct traffic_report {
     uint64_t n_ok;     /* answers 200 with a prediction */
     uint64_t n_other;  /* other answers */
+    uint64_t n_late;   /* those among them that a server which drains may give: 503 "canaryd
+                        * stops", to who asks when nobody has for TRAFFIC_QUIET_MS */
     uint64_t n_broken; /* a connection lost or refused, an answer cut off or malformed */
     uint64_t n_cut;    /* those among them where part of an answer had come */
     uint64_t n_canary; /* answers by the canary */
@@ -21,6 +23,7 @@ struct traffic_report {
 };
 
 #define TRAFFIC_MAX_CLIENTS 64
+#define TRAFFIC_QUIET_MS    100
 
 struct traffic *traffic_start(uint16_t port, int n_clients);
 

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "judge/blocks.h"
+#include "judge/rule.h"
 
 #define BLOCK_NS 100
 #define R        SIDE_REFERENCE
@@ -183,6 +184,84 @@ static void test_too_many_wait(void **state)
     blocks_free(&b);
 }
 
+/* --- A side without the other -------------------------------------------------*/
+
+/* All traffic is one user's, who is the reference's; then somebody else comes. The
+ * block goes on and does not grow; the draws nearest to the other side's count,
+ * in whatever order their calls end. */
+static void test_one_side_alone(void **state)
+{
+    enum { N = 3 * BLOCKS_MAX_DRAWS + 5 };
+    static struct drawn d[N + 1];
+    static const enum side reference[] = {R};
+    static const enum side canary[] = {C};
+    struct blocks *b = blocks_new(BLOCK_NS);
+    (void)state;
+    for (int i = 0; i < N; i++) {
+        draw_group(b, reference, 1, i, &d[i]);
+        assert_int_equal(d[i].place.displaces, i >= BLOCKS_MAX_DRAWS);
+        if (i % 2 == 0)
+            end(b, &d[i], (uint64_t)i);
+    }
+    assert_int_equal(blocks_current(b)->side[R].capacity, BLOCKS_MAX_DRAWS);
+    draw_group(b, canary, 1, N, &d[N]);
+    for (int i = N; i >= 0; i--)
+        if (i == N || i % 2 != 0)
+            end(b, &d[i], (uint64_t)i);
+    const struct block *block = blocks_ripe(b);
+    assert_non_null(block);
+    assert_int_equal(block->side[R].n_ended, N);
+    assert_int_equal(block->side[R].n_latencies, BLOCKS_MAX_DRAWS);
+    assert_int_equal(block->side[C].n_latencies, 1);
+    static bool seen[N];
+    for (size_t i = 0; i < BLOCKS_MAX_DRAWS; i++)
+        seen[block->side[R].latency_ns[i]] = true;
+    for (int i = N - BLOCKS_MAX_DRAWS; i < N; i++)
+        assert_true(seen[i]);
+    blocks_drop_ripe(b);
+    blocks_free(&b);
+}
+
+/* While both are drawn nothing is displaced: a side that is full ends the block. */
+static void test_a_full_side_ends_a_block(void **state)
+{
+    static const enum side sides[] = {R, R, R, C};
+    static struct drawn d[BLOCKS_MAX_DRAWS][4];
+    struct blocks *b = blocks_new(INT64_MAX);
+    int i = 0;
+    (void)state;
+    for (; blocks_ripe(b) == NULL; i++) {
+        assert_true(i < BLOCKS_MAX_DRAWS);
+        draw_group(b, sides, 4, i, d[i]);
+        for (int k = 0; k < 4; k++) {
+            assert_false(i * 3 < BLOCKS_MAX_DRAWS - 3 && d[i][k].place.displaces);
+            end(b, &d[i][k], 7);
+        }
+    }
+    const struct block *block = blocks_ripe(b);
+    assert_int_equal(i, (BLOCKS_MAX_DRAWS + 2) / 3);
+    assert_int_equal(block->side[C].n_latencies, i);
+    blocks_free(&b);
+}
+
+static void test_displaced_draws_are_told(void **state)
+{
+    struct rule_settings settings = rule_default_settings();
+    struct rule *rule = rule_new(&settings);
+    struct rule_report report;
+    (void)state;
+    rule_open_share(rule, ARM_BASELINE, 0);
+    for (int i = 0; i < BLOCKS_MAX_DRAWS + 9; i++) {
+        struct rule_ticket ticket = rule_draw(rule, ARM_BASELINE, true, i);
+        const struct rule_sample sample = {.round_trip_ns = 1};
+        rule_end_call(rule, &ticket, &sample);
+    }
+    rule_look(rule, &report);
+    assert_int_equal(report.n_displaced, 9);
+    assert_int_equal(report.round_trip[ARM_BASELINE].n, BLOCKS_MAX_DRAWS + 9);
+    rule_free(&rule);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -191,6 +270,9 @@ int main(void)
         cmocka_unit_test(test_outcomes),
         cmocka_unit_test(test_restart_drops_what_is_open),
         cmocka_unit_test(test_too_many_wait),
+        cmocka_unit_test(test_one_side_alone),
+        cmocka_unit_test(test_a_full_side_ends_a_block),
+        cmocka_unit_test(test_displaced_draws_are_told),
     };
     return cmocka_run_group_tests_name("blocks", tests, NULL, NULL);
 }

@@ -5,11 +5,13 @@
  * test_board_race.c.
  */
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include <cmocka.h>
 
@@ -112,7 +114,7 @@ static void test_rows_are_reused_oldest_first(void **state)
     struct board_sample samples[4];
     struct board *board = board_fixture_create();
     (void)state;
-    for (int i = 0; i < BOARD_ROWS; i++)
+    for (int i = 0; i < BOARD_MAX_ROWS; i++)
         assert_int_equal(board_row_open(board, &info), i);
     assert_int_equal(board_row_open(board, &info), -1);
     board_add(board, 5, 1, 100, BOARD_OK);
@@ -132,6 +134,57 @@ static void test_rows_are_reused_oldest_first(void **state)
     board_add(board, 5, 2, 200, BOARD_OK);
     assert_int_equal(board_read_samples(board, 5, 0, samples, 4), 1);
     assert_int_equal(samples[0].sequence, 2);
+    board_free(&board);
+}
+
+/* As many processes as there may be, and readers who came before them. */
+static void test_it_grows(void **state)
+{
+    struct board *board = board_fixture_create();
+    struct board *reader = board_fixture_reader();
+    (void)state;
+    assert_int_equal(board_n_rows(reader), BOARD_STEP_ROWS);
+    for (int i = 0; i < BOARD_MAX_ROWS; i++) {
+        struct board_row_info info = stable;
+        info.pid = 1000 + i;
+        assert_int_equal(board_row_open(board, &info), i);
+        board_add(board, i, i, 100 + (unsigned)i, BOARD_OK);
+    }
+    struct board *late = board_fixture_reader();
+    assert_int_equal(board_n_rows(reader), BOARD_MAX_ROWS);
+    assert_int_equal(board_n_rows(late), BOARD_MAX_ROWS);
+    for (int i = 0; i < BOARD_MAX_ROWS; i++) {
+        board_fixture_read_row(i % 2 == 0 ? reader : late, i, &snapshot);
+        assert_int_equal(snapshot.state, BOARD_OPEN);
+        assert_int_equal(snapshot.pid, 1000 + i);
+        assert_true(snapshot.moments.mean == 100 + i);
+    }
+    board_free(&late);
+    board_free(&reader);
+    board_free(&board);
+}
+
+/* Then there are no more rows, and what is there goes on. */
+static void test_no_room_to_grow(void **state)
+{
+    struct rlimit all, little;
+    struct board *board = board_fixture_create();
+    (void)state;
+    for (int i = 0; i < BOARD_STEP_ROWS; i++)
+        board_row_open(board, &stable);
+    void (*before)(int) = signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &all), 0);
+    little = all;
+    little.rlim_cur = BOARD_BYTES(BOARD_STEP_ROWS);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &little), 0);
+    assert_int_equal(board_row_open(board, &stable), -1);
+    setrlimit(RLIMIT_FSIZE, &all);
+    signal(SIGXFSZ, before);
+    assert_int_equal(board_n_rows(board), BOARD_STEP_ROWS);
+    board_add(board, 7, 1, 100, BOARD_OK);
+    board_fixture_read_row(board, 7, &snapshot);
+    assert_int_equal(snapshot.moments.n, 1);
+    assert_int_equal(board_row_open(board, &stable), BOARD_STEP_ROWS); /* now there is room */
     board_free(&board);
 }
 
@@ -268,6 +321,8 @@ int main(void)
         CASE(test_ring_keeps_the_last),
         CASE(test_counters_beyond_32_bits),
         CASE(test_rows_are_reused_oldest_first),
+        CASE(test_it_grows),
+        CASE(test_no_room_to_grow),
         CASE(test_long_labels_are_cut),
         CASE(test_damaged_rows),
         CASE(test_memo),

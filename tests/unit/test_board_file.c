@@ -22,6 +22,8 @@
 #include "tests/support/board_fixture.h"
 #include "tests/support/scratch.h"
 
+#define SMALLEST BOARD_BYTES(BOARD_STEP_ROWS)
+
 static struct board_snapshot snapshot; /* 18 kB: rather not on the stack */
 
 static const struct board_row_info stable = {
@@ -43,7 +45,7 @@ static void test_readers_keep_a_replaced_board(void **state)
     assert_int_equal(snapshot.state, BOARD_FREE);
     assert_int_equal(stat(board_fixture_path(), &st), 0);
     assert_int_equal(st.st_mode & 0777, 0640);
-    assert_true((size_t)st.st_blocks * 512 >= sizeof(struct board_layout));
+    assert_true((size_t)st.st_blocks * 512 >= SMALLEST);
     board_free(&new_reader);
     board_free(&new);
     board_free(&reader);
@@ -126,16 +128,17 @@ static void test_foreign_files_are_refused(void **state)
         {0, 0, "", "board-too-short"},
         {127, 0, "", "board-too-short"},
         {128, 0, "", "board-too-short"},
-        {sizeof(struct board_layout) - 1, 0, "", "board-too-short"},
-        {sizeof(struct board_layout), 0,
+        {SMALLEST - 1, 0, "", "board-too-short"},
+        {SMALLEST, 0,
          "\x7f"
          "ELF",
          "not-a-board"},
-        {sizeof(struct board_layout), 7, "1", "board-version"},
+        {SMALLEST, 7, "1", "board-version"},
         {200, 6, "99", "board-version"},
-        {sizeof(struct board_layout), offsetof(struct board_header, n_rows), "\x21", "not-a-board"},
-        {sizeof(struct board_layout), offsetof(struct board_header, row_bytes), "\xff\xff\xff\xff",
-         "not-a-board"},
+        {SMALLEST, offsetof(struct board_header, n_rows_now), "\x21", "board-too-short"},
+        {SMALLEST, offsetof(struct board_header, n_rows_now), "\x01\x03", "not-a-board"},
+        {SMALLEST, offsetof(struct board_header, n_rows), "\x21", "not-a-board"},
+        {SMALLEST, offsetof(struct board_header, row_bytes), "\xff\xff\xff\xff", "not-a-board"},
     };
     (void)state;
     refuse("board-unreadable");

@@ -180,7 +180,7 @@ static int open_life(struct board *board, int life)
 static int open_all_rows(struct board *board)
 {
     int row = -1;
-    for (int i = 0; i < BOARD_ROWS; i++)
+    for (int i = 0; i < BOARD_MAX_ROWS; i++)
         row = open_life(board, 0);
     return row;
 }

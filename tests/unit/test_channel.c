@@ -19,17 +19,12 @@
 #include "common/clock.h"
 #include "common/fdio.h"
 #include "supervisor/channel.h"
-#include "supervisor/line.h"
+#include "tests/support/channel_fixture.h"
 #include "tests/support/loop.h"
-#include "tests/support/peer.h"
 
 #define MAX_CALLS 3000
-#define LATER     (clock_mono_ns() + 60 * NS_PER_SEC) /* a deadline that is not met here */
 
-static struct event_base *base;
-static struct lines lines;
-static struct channel *channel;
-static struct peer peer;
+static struct channel_fixture f;
 
 /* How each call ended. */
 static struct call_record {
@@ -43,30 +38,6 @@ static struct call_record {
 } calls[MAX_CALLS];
 
 static int n_done;
-static int n_ended; /* as the listener has it */
-static int n_broken;
-static char broken_text[256];
-static int n_messages;
-
-static void on_message(void *arg, const struct msg *m)
-{
-    (void)arg;
-    n_messages++;
-    (void)m;
-}
-
-static void on_broken(void *arg, const char *text)
-{
-    (void)arg;
-    n_broken++;
-    snprintf(broken_text, sizeof broken_text, "%s", text);
-}
-
-static void on_ended(void *arg)
-{
-    (void)arg;
-    n_ended++;
-}
 
 static void on_done(void *arg, const struct call_result *r)
 {
@@ -87,18 +58,9 @@ static void on_done(void *arg, const struct call_result *r)
 
 static int setup_with(int type)
 {
-    const struct channel_listener listener = {
-        .message = on_message, .broken = on_broken, .call_ended = on_ended};
-    int fds[2];
     memset(calls, 0, sizeof calls);
-    n_done = n_ended = n_broken = n_messages = 0;
-    if (socketpair(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) < 0)
-        return -1;
-    base = event_base_new();
-    lines_open(&lines, base);
-    channel = channel_new(base, fds[0], &lines, &listener);
-    peer_open(&peer, fds[1]);
-    return 0;
+    n_done = 0;
+    return channel_fixture_open(&f, type);
 }
 
 static int setup(void **state)
@@ -117,11 +79,7 @@ static int setup_records(void **state)
 static int teardown(void **state)
 {
     (void)state;
-    channel_free(&channel);
-    channel_free(&channel);
-    peer_close(&peer);
-    lines_close(&lines);
-    event_base_free(base);
+    channel_fixture_close(&f);
     return 0;
 }
 
@@ -130,7 +88,7 @@ static void ask(size_t i, int64_t deadline_ns)
 {
     const double features[] = {(double)i, 0.5};
     int before = n_done;
-    channel_predict(channel, features, 2, 1, deadline_ns, on_done, &calls[i]);
+    channel_predict(f.channel, features, 2, 1, deadline_ns, on_done, &calls[i]);
     assert_int_equal(n_done, before); /* never from inside the call */
 }
 
@@ -138,9 +96,9 @@ static void ask(size_t i, int64_t deadline_ns)
 static void wait_until_asked(size_t n)
 {
     int64_t end_ns = clock_mono_ns() + 20 * NS_PER_SEC;
-    while (peer.n_asked < n) {
-        event_base_loop(base, EVLOOP_NONBLOCK);
-        peer_read(&peer);
+    while (f.peer.n_asked < n) {
+        event_base_loop(f.base, EVLOOP_NONBLOCK);
+        peer_read(&f.peer);
         assert_true(clock_mono_ns() < end_ns);
     }
 }
@@ -158,13 +116,13 @@ static void test_ok(void **state)
 {
     int64_t before_ns = clock_mono_ns();
     (void)state;
-    assert_true(channel_silent_since(channel) == 0);
-    ask(0, LATER);
-    assert_int_equal(channel_n_in_flight(channel), 1);
+    assert_true(channel_silent_since(f.channel) == 0);
+    ask(0, CHANNEL_LATER);
+    assert_int_equal(channel_n_in_flight(f.channel), 1);
     wait_until_asked(1);
-    assert_true(peer.first[0] == 0);
-    peer_answer(&peer, peer.asked[0], 0.75);
-    loop_until(base, n_done >= 1);
+    assert_true(f.peer.first[0] == 0);
+    peer_answer(&f.peer, f.peer.asked[0], 0.75);
+    loop_until(f.base, n_done >= 1);
     assert_ended(0, CALL_OK);
     assert_true(calls[0].output == 0.75);
     assert_int_equal(calls[0].n_outputs, 1);
@@ -172,34 +130,34 @@ static void test_ok(void **state)
     assert_true(calls[0].start_ns >= before_ns);
     assert_true(calls[0].round_trip_ns > 0);
     assert_true(calls[0].start_ns + calls[0].round_trip_ns <= calls[0].ended_ns);
-    assert_int_equal(n_ended, 1);
-    assert_int_equal(channel_n_in_flight(channel), 0);
-    assert_true(channel_silent_since(channel) == 0);
+    assert_int_equal(f.n_ended, 1);
+    assert_int_equal(channel_n_in_flight(f.channel), 0);
+    assert_true(channel_silent_since(f.channel) == 0);
 }
 
 static void test_fault(void **state)
 {
     (void)state;
-    ask(0, LATER);
+    ask(0, CHANNEL_LATER);
     wait_until_asked(1);
-    codec_put_fault(&peer.out, peer.asked[0], "5 features, not 2");
-    peer_send(&peer);
-    loop_until(base, n_done >= 1);
+    codec_put_fault(&f.peer.out, f.peer.asked[0], "5 features, not 2");
+    peer_send(&f.peer);
+    loop_until(f.base, n_done >= 1);
     assert_ended(0, CALL_FAULT);
     assert_string_equal(calls[0].text, "5 features, not 2");
-    assert_int_equal(n_ended, 1);
-    assert_int_equal(n_broken, 0);
+    assert_int_equal(f.n_ended, 1);
+    assert_int_equal(f.n_broken, 0);
 }
 
 static void test_huge_service_time(void **state)
 {
     const double output = 1;
     (void)state;
-    ask(0, LATER);
+    ask(0, CHANNEL_LATER);
     wait_until_asked(1);
-    codec_put_result(&peer.out, peer.asked[0], &output, 1, UINT64_MAX);
-    peer_send(&peer);
-    loop_until(base, n_done >= 1);
+    codec_put_result(&f.peer.out, f.peer.asked[0], &output, 1, UINT64_MAX);
+    peer_send(&f.peer);
+    loop_until(f.base, n_done >= 1);
     assert_true(calls[0].service_ns == INT64_MAX);
 }
 
@@ -210,24 +168,24 @@ static void test_timeout_and_late_answer(void **state)
     int64_t deadline_ns = clock_mono_ns() + 10 * NS_PER_MS;
     ask(0, deadline_ns);
     wait_until_asked(1);
-    loop_until(base, n_done >= 1);
+    loop_until(f.base, n_done >= 1);
     assert_ended(0, CALL_TIMEOUT);
     assert_true(calls[0].ended_ns >= deadline_ns);
-    assert_int_equal(n_ended, 1);
-    assert_int_equal(channel_n_in_flight(channel), 0);
-    assert_true(channel_silent_since(channel) == calls[0].start_ns);
-    ask(1, LATER); /* does not take the owed slot */
+    assert_int_equal(f.n_ended, 1);
+    assert_int_equal(channel_n_in_flight(f.channel), 0);
+    assert_true(channel_silent_since(f.channel) == calls[0].start_ns);
+    ask(1, CHANNEL_LATER); /* does not take the owed slot */
     wait_until_asked(2);
-    assert_true(peer.asked[0] != peer.asked[1]);
-    peer_answer(&peer, peer.asked[0], 1);
-    peer_answer(&peer, peer.asked[1], 2);
-    loop_until(base, n_done >= 2);
+    assert_true(f.peer.asked[0] != f.peer.asked[1]);
+    peer_answer(&f.peer, f.peer.asked[0], 1);
+    peer_answer(&f.peer, f.peer.asked[1], 2);
+    loop_until(f.base, n_done >= 2);
     assert_ended(0, CALL_TIMEOUT);
     assert_ended(1, CALL_OK);
     assert_true(calls[1].output == 2);
-    assert_int_equal(n_ended, 2);
-    assert_int_equal(n_broken, 0);
-    assert_true(channel_silent_since(channel) == 0);
+    assert_int_equal(f.n_ended, 2);
+    assert_int_equal(f.n_broken, 0);
+    assert_true(channel_silent_since(f.channel) == 0);
 }
 
 static void test_a_deadline_that_has_passed(void **state)
@@ -236,7 +194,7 @@ static void test_a_deadline_that_has_passed(void **state)
     (void)state;
     for (size_t i = 0; i < 4; i++)
         ask(i, deadlines[i]);
-    loop_until(base, n_done >= 4);
+    loop_until(f.base, n_done >= 4);
     for (size_t i = 0; i < 4; i++)
         assert_ended(i, CALL_TIMEOUT);
 }
@@ -245,26 +203,26 @@ static void test_lost(void **state)
 {
     (void)state;
     for (size_t i = 0; i < 5; i++)
-        ask(i, i == 0 ? 0 : LATER);
+        ask(i, i == 0 ? 0 : CHANNEL_LATER);
     wait_until_asked(5);
-    peer_answer(&peer, peer.asked[1], 1);
-    loop_until(base, n_done >= 2);
-    channel_free(&channel);
-    assert_null(channel);
+    peer_answer(&f.peer, f.peer.asked[1], 1);
+    loop_until(f.base, n_done >= 2);
+    channel_free(&f.channel);
+    assert_null(f.channel);
     assert_ended(0, CALL_TIMEOUT);
     assert_ended(1, CALL_OK);
     for (size_t i = 2; i < 5; i++)
         assert_ended(i, CALL_LOST);
-    assert_int_equal(n_ended, 5);
+    assert_int_equal(f.n_ended, 5);
 }
 
 static void test_lost_before_it_was_sent(void **state)
 {
     (void)state;
-    ask(0, LATER);
-    channel_free(&channel);
+    ask(0, CHANNEL_LATER);
+    channel_free(&f.channel);
     assert_ended(0, CALL_LOST);
-    assert_int_equal(peer_read(&peer), 0);
+    assert_int_equal(peer_read(&f.peer), 0);
 }
 
 /* --- Many calls -------------------------------------------------------------*/
@@ -274,18 +232,18 @@ static void test_one_write_for_a_turn(void **state)
 {
     (void)state;
     for (size_t i = 0; i < 100; i++)
-        ask(i, LATER);
-    channel_delay(channel, 1.5);
-    channel_quit(channel);
+        ask(i, CHANNEL_LATER);
+    channel_delay(f.channel, 1.5);
+    channel_quit(f.channel);
     wait_until_asked(100);
-    assert_int_equal(peer.n_reads, 1);
-    assert_int_equal(peer.n_delays, 1);
-    assert_int_equal(peer.n_quits, 1);
+    assert_int_equal(f.peer.n_reads, 1);
+    assert_int_equal(f.peer.n_delays, 1);
+    assert_int_equal(f.peer.n_quits, 1);
     for (size_t i = 0; i < 100; i++)
-        assert_true(peer.first[i] == (double)i); /* in order */
-    ask(100, LATER);
+        assert_true(f.peer.first[i] == (double)i); /* in order */
+    ask(100, CHANNEL_LATER);
     wait_until_asked(101);
-    assert_int_equal(peer.n_reads, 2);
+    assert_int_equal(f.peer.n_reads, 2);
 }
 
 /* Deadlines fire in their order, whatever the order of the calls. */
@@ -300,7 +258,7 @@ static void test_deadlines_in_order(void **state)
         deadlines[i] = start_ns + (int64_t)(i * 73 % N) * NS_PER_MS / 4;
         ask(i, deadlines[i]);
     }
-    loop_until(base, n_done >= N);
+    loop_until(f.base, n_done >= N);
     for (size_t i = 0; i < N; i++) {
         assert_ended(i, CALL_TIMEOUT);
         assert_true(calls[i].ended_ns >= deadlines[i]);
@@ -314,13 +272,13 @@ static void test_deadlines_in_order(void **state)
 static void test_an_earlier_deadline_later(void **state)
 {
     (void)state;
-    ask(0, LATER);
+    ask(0, CHANNEL_LATER);
     ask(1, clock_mono_ns() + 300 * NS_PER_MS);
-    event_base_loop(base, EVLOOP_NONBLOCK);
+    event_base_loop(f.base, EVLOOP_NONBLOCK);
     ask(2, clock_mono_ns() + 5 * NS_PER_MS);
-    loop_until(base, n_done >= 1);
+    loop_until(f.base, n_done >= 1);
     assert_ended(2, CALL_TIMEOUT);
-    loop_until(base, n_done >= 2);
+    loop_until(f.base, n_done >= 2);
     assert_ended(1, CALL_TIMEOUT);
     assert_int_equal(calls[0].n_done, 0);
 }
@@ -329,23 +287,23 @@ static void test_a_long_table(void **state)
 {
     (void)state;
     for (size_t i = 0; i < MAX_CALLS; i++)
-        ask(i, LATER);
-    assert_int_equal(channel_n_in_flight(channel), MAX_CALLS);
+        ask(i, CHANNEL_LATER);
+    assert_int_equal(channel_n_in_flight(f.channel), MAX_CALLS);
     wait_until_asked(MAX_CALLS);
     /* Answers in another order than the questions, a few at a time. */
     for (size_t k = 0; k < MAX_CALLS; k++) {
         size_t i = k * 1009 % MAX_CALLS;
-        peer_answer(&peer, peer.asked[i], peer.first[i] + 0.5);
+        peer_answer(&f.peer, f.peer.asked[i], f.peer.first[i] + 0.5);
         if (k % 100 == 99)
-            loop_until(base, n_done >= (int)k + 1);
+            loop_until(f.base, n_done >= (int)k + 1);
     }
     for (size_t i = 0; i < MAX_CALLS; i++) {
         assert_ended(i, CALL_OK);
         assert_true(calls[i].output == (double)i + 0.5);
     }
-    assert_int_equal(n_ended, MAX_CALLS);
-    assert_int_equal(channel_n_in_flight(channel), 0);
-    assert_true(channel_silent_since(channel) == 0);
+    assert_int_equal(f.n_ended, MAX_CALLS);
+    assert_int_equal(channel_n_in_flight(f.channel), 0);
+    assert_true(channel_silent_since(f.channel) == 0);
 }
 
 /* A worker that reads slowly: everything arrives, in order. */
@@ -353,24 +311,16 @@ static void test_a_full_socket(void **state)
 {
     static double features[20000];
     const int small = 4096;
-    int fds[2];
     (void)state;
-    channel_free(&channel);
-    peer_close(&peer);
-    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds), 0);
-    assert_int_equal(setsockopt(fds[0], SOL_SOCKET, SO_SNDBUF, &small, sizeof small), 0);
-    const struct channel_listener listener = {
-        .message = on_message, .broken = on_broken, .call_ended = on_ended};
-    channel = channel_new(base, fds[0], &lines, &listener);
-    peer_open(&peer, fds[1]);
+    assert_int_equal(setsockopt(f.channel_fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof small), 0);
     for (size_t i = 0; i < 10; i++) {
         features[0] = (double)i;
-        channel_predict(channel, features, 20000, 1, LATER, on_done, &calls[i]);
+        channel_predict(f.channel, features, 20000, 1, CHANNEL_LATER, on_done, &calls[i]);
     }
     wait_until_asked(10);
-    assert_true(peer.n_reads > 20);
+    assert_true(f.peer.n_reads > 20);
     for (size_t i = 0; i < 10; i++)
-        assert_true(peer.first[i] == (double)i);
+        assert_true(f.peer.first[i] == (double)i);
 }
 
 /* A callback may ask again, though the table grows under it. */
@@ -382,7 +332,7 @@ static void ask_again(void *arg, const struct call_result *r)
     for (int k = 1; k <= 2 && call + k < calls + 500 && r->outcome != CALL_LOST; k++)
         if (call[k].n_done == 0 && call[k].start_ns == 0) {
             call[k].start_ns = -1; /* asked */
-            channel_predict(channel, &feature, 1, 1, LATER, ask_again, &call[k]);
+            channel_predict(f.channel, &feature, 1, 1, CHANNEL_LATER, ask_again, &call[k]);
         }
 }
 
@@ -393,43 +343,44 @@ static void test_callbacks_ask_again(void **state)
     (void)state;
     for (size_t i = 0; i < 500; i += 100) {
         calls[i].start_ns = -1;
-        channel_predict(channel, &feature, 1, 1, i == 0 ? 0 : LATER, ask_again, &calls[i]);
+        channel_predict(f.channel, &feature, 1, 1, i == 0 ? 0 : CHANNEL_LATER, ask_again,
+                        &calls[i]);
         if (i == 0)
-            loop_until(base, n_done >= 1); /* from the timer too */
+            loop_until(f.base, n_done >= 1); /* from the timer too */
     }
     while (n_done < 500) {
         wait_until_asked(answered + 1);
-        for (; answered < peer.n_asked; answered++)
-            peer_answer(&peer, peer.asked[answered], 1);
-        event_base_loop(base, EVLOOP_NONBLOCK);
+        for (; answered < f.peer.n_asked; answered++)
+            peer_answer(&f.peer, f.peer.asked[answered], 1);
+        event_base_loop(f.base, EVLOOP_NONBLOCK);
     }
     for (size_t i = 0; i < 500; i++)
         assert_ended(i, i == 0 ? CALL_TIMEOUT : CALL_OK);
-    assert_int_equal(n_broken, 0);
+    assert_int_equal(f.n_broken, 0);
 }
 
 static void test_silence(void **state)
 {
     (void)state;
-    ask(0, LATER);
-    int64_t since = channel_silent_since(channel);
+    ask(0, CHANNEL_LATER);
+    int64_t since = channel_silent_since(f.channel);
     assert_true(since > 0 && since <= clock_mono_ns());
     ask(1, 0); /* a further call does not move it, nor does a timeout */
-    loop_until(base, n_done >= 1);
-    assert_true(channel_silent_since(channel) == since);
+    loop_until(f.base, n_done >= 1);
+    assert_true(channel_silent_since(f.channel) == since);
     wait_until_asked(2);
-    peer_answer(&peer, peer.asked[0], 1);
-    loop_until(base, n_done >= 2);
-    int64_t later = channel_silent_since(channel); /* it owes the other one still */
+    peer_answer(&f.peer, f.peer.asked[0], 1);
+    loop_until(f.base, n_done >= 2);
+    int64_t later = channel_silent_since(f.channel); /* it owes the other one still */
     assert_true(later > since);
-    assert_int_equal(channel_n_in_flight(channel), 0);
-    peer_answer(&peer, peer.asked[1], 1);
-    codec_put_refuse(&peer.out, ""); /* to know that it was read */
-    peer_send(&peer);
-    loop_until(base, n_messages >= 1);
-    assert_true(channel_silent_since(channel) == 0);
-    ask(2, LATER); /* the silence begins anew */
-    assert_true(channel_silent_since(channel) > later);
+    assert_int_equal(channel_n_in_flight(f.channel), 0);
+    peer_answer(&f.peer, f.peer.asked[1], 1);
+    codec_put_refuse(&f.peer.out, ""); /* to know that it was read */
+    peer_send(&f.peer);
+    loop_until(f.base, f.n_messages >= 1);
+    assert_true(channel_silent_since(f.channel) == 0);
+    ask(2, CHANNEL_LATER); /* the silence begins anew */
+    assert_true(channel_silent_since(f.channel) > later);
 }
 
 #define CASE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)

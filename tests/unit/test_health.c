@@ -260,6 +260,7 @@ static void test_excluded_and_outcomes(void **state)
     assert_true(vectors_number(excluded, "retried") == 4);
     assert_true(vectors_number(excluded, "fallback") == 5);
     assert_true(vectors_number(excluded, "stalled") == 0);
+    assert_true(vectors_number(excluded, "displaced") == 0);
     assert_true(vectors_number(j, "by_user_count") == 9);
     assert_non_null(strstr(member(j, "users")->valuestring, "Users, not requests"));
     cJSON_Delete(j);
