@@ -83,8 +83,8 @@ struct settings {
 /* file: a JSON file with comments, or NULL. overrides: n strings "name=value"
  * from the command line, which win; a dash stands for an underscore. Returns
  * the whole, or NULL with err ("usage" for an unknown option, "bad-setting",
- * "unknown-setting", "bad-json" or "file-unreadable") naming the key, the value and what was
- * expected. */
+ * "unknown-setting", "bad-json" or "file-unreadable") naming the key, the value and
+ * what was expected. */
 struct settings *settings_load(const char *file, const char *const *overrides, size_t n,
                                struct err *e);
 
