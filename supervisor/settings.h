@@ -94,9 +94,6 @@ struct settings *settings_reload(const struct settings *now, const char *file,
                                  const char *const *overrides, size_t n, struct err *e);
 void settings_free(struct settings **s);
 
-/* The numbers of a deployment's "percent" too: above 0, at most 50. */
-#define SETTINGS_MAX_PERCENT 50
-
 #define SETTINGS_MAX_HEADER 63 /* of user_header */
 
 #define SETTINGS_MAX_WORKERS 64 /* of workers_per_version */
