@@ -14,22 +14,46 @@ static void check_slice(const char *bytes, size_t n, const char *slice, size_t s
     MUST(slice >= bytes && slice <= bytes + n && size <= (size_t)(bytes + n - slice));
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
+static void check_whole(const char *bytes, size_t n, const char *keep)
 {
     struct plain_request r, again;
+    if (!plain_request_read(bytes, n, keep, &r))
+        return;
+    MUST(r.size <= n && r.body_size > 0 && memcmp(bytes, "POST /", 6) == 0);
+    check_slice(bytes, r.size, r.path, r.path_size);
+    check_slice(bytes, r.size, r.body, r.body_size);
+    MUST(r.body + r.body_size == bytes + r.size);
+    MUST(memchr(r.path, '?', r.path_size) == NULL && memchr(r.path, '\n', r.path_size) == NULL);
+    if (r.id != NULL)
+        check_slice(bytes, r.size, r.id, r.id_size);
+    if (r.kept != NULL)
+        check_slice(bytes, r.size, r.kept, r.kept_size);
+    MUST(plain_request_read(bytes, r.size, keep, &again) && again.size == r.size);
+    MUST(!plain_request_read(bytes, r.size - 1, keep, &again));
+}
+
+/* With its head alone it says how long it will be, and never says otherwise. */
+static void check_beginning(const char *bytes, size_t n, const char *keep)
+{
+    struct plain_request r, whole;
+    if (!plain_request_begins(bytes, n, keep, &r))
+        return;
+    size_t head = r.size - r.body_size;
+    MUST(head <= n && r.body == bytes + head);
+    MUST(plain_request_begins(bytes, head, keep, &whole) && whole.size == r.size);
+    MUST(!plain_request_begins(bytes, head - 1, keep, &whole));
+    MUST(plain_request_read(bytes, n, keep, &whole) == (r.size <= n));
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
+{
+    static const char *const keeps[] = {"", "X-User-ID"};
     char *bytes = malloc(n > 0 ? n : 1); /* with no NUL behind: it must not be needed */
     MUST(bytes != NULL);
     memcpy(bytes, data, n);
-    if (plain_request_read(bytes, n, "", &r)) {
-        MUST(r.size <= n && r.body_size > 0 && memcmp(bytes, "POST /", 6) == 0);
-        check_slice(bytes, r.size, r.path, r.path_size);
-        check_slice(bytes, r.size, r.body, r.body_size);
-        MUST(r.body + r.body_size == bytes + r.size);
-        MUST(memchr(r.path, '?', r.path_size) == NULL && memchr(r.path, '\n', r.path_size) == NULL);
-        if (r.id != NULL)
-            check_slice(bytes, r.size, r.id, r.id_size);
-        MUST(plain_request_read(bytes, r.size, "", &again) && again.size == r.size);
-        MUST(!plain_request_read(bytes, r.size - 1, "", &again));
+    for (size_t i = 0; i < sizeof keeps / sizeof keeps[0]; i++) {
+        check_whole(bytes, n, keeps[i]);
+        check_beginning(bytes, n, keeps[i]);
     }
     free(bytes);
     return 0;

@@ -148,33 +148,36 @@ static cJSON *replay(const char *path)
     return health;
 }
 
-static void compare_members(const cJSON *live, const cJSON *again, const char *const names[])
+static void compare_members(const cJSON *live, const cJSON *again)
 {
-    for (; *names != NULL; names++)
-        if (!cJSON_Compare(cJSON_GetObjectItemCaseSensitive(live, *names),
-                           cJSON_GetObjectItemCaseSensitive(again, *names), true))
-            fail_msg("%s: %s\nis not\n%s", *names, cJSON_PrintUnformatted(live),
+    static const char *const same[] = {
+        "p_value", "stable_sample_count", "canary_sample_count", "baseline_sample_count",
+        "verdict", "verdict_test",        "verdict_clock",       "metrics",
+        "effect",  "service_effect"};
+    for (size_t i = 0; i < sizeof same / sizeof same[0]; i++)
+        if (!cJSON_Compare(cJSON_GetObjectItemCaseSensitive(live, same[i]),
+                           cJSON_GetObjectItemCaseSensitive(again, same[i]), true))
+            fail_msg("%s: %s\nis not\n%s", same[i], cJSON_PrintUnformatted(live),
                      cJSON_PrintUnformatted(again));
+}
+
+/* Ends the server, whose log must say what its last health report did. */
+static void replay_and_compare(struct server *s, const struct http_answer *health)
+{
+    cJSON *live = cJSON_Duplicate(health->json, true);
+    server_stop(s);
+    cJSON *again = replay(server_path(s, "samples.csv"));
+    compare_members(live, again);
+    cJSON_Delete(live);
+    cJSON_Delete(again);
 }
 
 /* What is replayed is what was judged, to the last digit: blocks, evidence, and the draw at
  * which it fired. */
 static void test_a_replay_finds_the_same(void **state)
 {
-    static const char *const same[] = {"p_value",
-                                       "stable_sample_count",
-                                       "canary_sample_count",
-                                       "verdict",
-                                       "verdict_test",
-                                       "verdict_clock",
-                                       "metrics",
-                                       "effect",
-                                       "service_effect",
-                                       "baseline_sample_count",
-                                       NULL};
     (void)state;
     struct server *s = start_with(NULL);
-    const char *path = server_path(s, "samples.csv");
     deploy(s);
     struct traffic *t = traffic_start(s->port, 4);
     traffic_wait(t, 2000);
@@ -184,12 +187,7 @@ static void test_a_replay_finds_the_same(void **state)
     traffic_expect_clean(&report);
     const struct http_answer *a = server_get(s, "/admin/check-canary-health");
     assert_true(answer_bool(a, "alert_triggered"));
-    cJSON *live = cJSON_Duplicate(a->json, true);
-    server_stop(s);
-    cJSON *again = replay(path);
-    compare_members(live, again, same);
-    cJSON_Delete(live);
-    cJSON_Delete(again);
+    replay_and_compare(s, a);
 }
 
 struct wanted_lines {
@@ -220,9 +218,6 @@ static void predict(struct server *s, int n)
  * both lives replays, and to the same. */
 static void test_a_log_of_two_lives(void **state)
 {
-    static const char *const same[] = {
-        "p_value", "stable_sample_count", "canary_sample_count",   "verdict", "metrics",
-        "effect",  "service_effect",      "baseline_sample_count", NULL};
     (void)state;
     struct server *s = start_with(NULL);
     const char *path = server_path(s, "samples.csv");
@@ -236,49 +231,29 @@ static void test_a_log_of_two_lives(void **state)
     status_wait_baseline(s);
     predict(s, 444);
     const struct http_answer *a = server_get(s, "/admin/check-canary-health");
-    cJSON *live = cJSON_Duplicate(a->json, true);
-    server_stop(s);
-    cJSON *again = replay(path);
-    compare_members(live, again, same);
-    cJSON_Delete(live);
-    cJSON_Delete(again);
-}
-
-static void send_users_and_others(struct server *s)
-{
-    for (int i = 0; i < 900; i++) {
-        char user[40];
-        snprintf(user, sizeof user, "X-User-ID: user-%d\r\n", i * 7 % 41);
-        const struct http_request r = {.method = "POST",
-                                       .path = "/predict",
-                                       .headers = i % 3 == 0 ? NULL : user,
-                                       .body = GOOD_FEATURES};
-        answer_is(server_ask(s, &r), 200);
-    }
+    replay_and_compare(s, a);
 }
 
 /* Users and the lot in one line: groups end where the log says, not at every tenth. */
 static void test_a_replay_of_users(void **state)
 {
-    static const char *const same[] = {"p_value", "verdict",        "metrics",
-                                       "effect",  "service_effect", NULL};
+    const struct http_answer *a;
+    int n = 0;
     (void)state;
     struct server *s = start_with(NULL);
-    const char *path = server_path(s, "samples.csv");
-    int n = 0;
     deploy(s);
-    do { /* until there are blocks: they end by time */
-        send_users_and_others(s);
-        n += 600;
-    } while (answer_number(server_get(s, "/admin/check-canary-health"), "effect.blocks") <= 2);
-    const struct http_answer *a = server_get(s, "/admin/check-canary-health");
-    assert_int_equal((int)answer_number(a, "by_user_count"), n);
-    cJSON *live = cJSON_Duplicate(a->json, true);
-    server_stop(s);
-    cJSON *again = replay(path);
-    compare_members(live, again, same);
-    cJSON_Delete(live);
-    cJSON_Delete(again);
+    do {
+        char user[40];
+        snprintf(user, sizeof user, "X-User-ID: user-%d\r\n", n * 7 % 41);
+        const struct http_request r = {.method = "POST",
+                                       .path = "/predict",
+                                       .headers = n % 3 == 0 ? NULL : user,
+                                       .body = GOOD_FEATURES};
+        answer_is(server_ask(s, &r), 200);
+        a = ++n % 300 == 0 ? server_get(s, "/admin/check-canary-health") : NULL;
+    } while (a == NULL || answer_number(a, "effect.blocks") < 3);
+    assert_int_equal((int)answer_number(a, "by_user_count"), n / 3 * 2);
+    replay_and_compare(s, a);
 }
 
 static int count(const char *text, const char *what)
