@@ -13,6 +13,7 @@
 #include "ctl/number.h"
 #include "ctl/url.h"
 #include "judge/rule_settings.h"
+#include "judge/urn.h"
 
 /* Reads value into *o: true, or false when it isn't what the table's `expects` says. */
 typedef bool read_fn(const char *value, struct options *o);
@@ -32,7 +33,7 @@ static bool read_token_file(const char *value, struct options *o)
 
 static bool read_percent(const char *value, struct options *o)
 {
-    return number_read(value, &o->percent) && o->percent > 0 && o->percent <= 50;
+    return number_read(value, &o->percent) && o->percent > 0 && o->percent <= URN_MAX_PERCENT;
 }
 
 static bool read_sha256(const char *value, struct options *o)
@@ -200,7 +201,7 @@ static const struct {
                       .help = "chance to find the effect (default: 0.8)"},
     [OPTION_SHARE] = {.name = "share",
                       .argument = "P",
-                      .range = {.min = ABOVE_0, .max = 50, .initial = 10},
+                      .range = {.min = ABOVE_0, .max = URN_MAX_PERCENT, .initial = 10},
                       .help =
                           "percent of the traffic that canary and baseline get each (default: 10)"},
     [OPTION_SIDES] = {.name = "sides",

@@ -68,14 +68,6 @@ static const struct {
     [COLUMN_GROUP_END] = {"group_end", take_group_end, false},
 };
 
-static const char *const arm_names[N_ARMS] = {
-    [ARM_STABLE] = "stable", [ARM_BASELINE] = "baseline", [ARM_CANARY] = "canary"};
-
-static const char *const outcome_names[N_OUTCOMES] = {
-    [OUTCOME_OK] = "ok",       [OUTCOME_FAULT] = "fault",     [OUTCOME_TIMEOUT] = "timeout",
-    [OUTCOME_DEATH] = "death", [OUTCOME_UNASKED] = "unasked",
-};
-
 static const char *column_at(size_t i)
 {
     return columns[i].name;
@@ -109,15 +101,6 @@ static const char *take_cell(const char *text, const char *end, struct cell *cel
 static bool is_name(struct cell cell, const char *name)
 {
     return strlen(name) == cell.n && memcmp(name, cell.text, cell.n) == 0;
-}
-
-/* The index of cell among the n names, or n. */
-static size_t find(struct cell cell, const char *const *names, size_t n)
-{
-    size_t i = 0;
-    while (i < n && !is_name(cell, names[i]))
-        i++;
-    return i;
 }
 
 static int take_column(struct sample_file *f, struct cell cell, struct err *e)
@@ -303,20 +286,24 @@ static int take_time(struct sample_file *f, struct cell cell, struct sample_row 
 
 static int take_arm(struct sample_file *f, struct cell cell, struct sample_row *row, struct err *e)
 {
-    size_t arm = find(cell, arm_names, N_ARMS);
+    enum arm arm = 0;
+    while (arm < N_ARMS && !is_name(cell, arm_name(arm)))
+        arm++;
     if (arm == N_ARMS)
         return refuse_cell(f, COLUMN_ARM, "stable, baseline or canary", cell, e);
-    row->arm = (enum arm)arm;
+    row->arm = arm;
     return 0;
 }
 
 static int take_outcome(struct sample_file *f, struct cell cell, struct sample_row *row,
                         struct err *e)
 {
-    size_t outcome = find(cell, outcome_names, N_OUTCOMES);
+    enum outcome outcome = 0;
+    while (outcome < N_OUTCOMES && !is_name(cell, outcome_name(outcome)))
+        outcome++;
     if (outcome == N_OUTCOMES)
         return refuse_cell(f, COLUMN_OUTCOME, "ok, fault, timeout, death or unasked", cell, e);
-    row->outcome = (enum outcome)outcome;
+    row->outcome = outcome;
     return 0;
 }
 

@@ -10,6 +10,8 @@
  * the canary: what the canary is compared with. */
 enum arm { ARM_STABLE, ARM_BASELINE, ARM_CANARY, N_ARMS };
 
+const char *arm_name(enum arm arm); /* "stable", "baseline", "canary" */
+
 enum outcome {
     OUTCOME_OK,
     OUTCOME_FAULT,   /* the model's worker said that it could not */
@@ -18,6 +20,10 @@ enum outcome {
     OUTCOME_UNASKED, /* drawn, but never asked of that arm: counts nowhere */
     N_OUTCOMES
 };
+
+/* "ok", "fault", "timeout", "death", "unasked": in reports, and in logs of samples
+ * that are read again. */
+const char *outcome_name(enum outcome outcome);
 
 enum rule_clock {
     RULE_ROUND_TRIP, /* the supervisor's: sees queues and sockets too */

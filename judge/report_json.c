@@ -147,13 +147,11 @@ cJSON *report_expected_to_json(const struct rule_expected *e)
 
 cJSON *report_outcomes_to_json(const struct rule_report *r)
 {
-    static const char *const arms[N_ARMS] = {"stable", "baseline", "canary"};
-    static const char *const outcomes[] = {"ok", "fault", "timeout", "death"};
     cJSON *object = cJSON_CreateObject();
-    for (int arm = 0; arm < N_ARMS; arm++) {
-        cJSON *counts = cJSON_AddObjectToObject(object, arms[arm]);
-        for (int i = 0; i < OUTCOME_UNASKED; i++)
-            cJSON_AddNumberToObject(counts, outcomes[i], (double)r->n_outcomes[arm][i]);
+    for (enum arm arm = 0; arm < N_ARMS; arm++) {
+        cJSON *counts = cJSON_AddObjectToObject(object, arm_name(arm));
+        for (enum outcome i = 0; i < OUTCOME_UNASKED; i++)
+            cJSON_AddNumberToObject(counts, outcome_name(i), (double)r->n_outcomes[arm][i]);
     }
     return object;
 }

@@ -16,7 +16,9 @@
 /* The smallest group of at most so many draws in which the share is whole. */
 #define URN_MAX_GROUP 100
 
-#define URN_MAX_PERCENT 50 /* above, two equal arms would have more than all */
+/* Of settings, requests and saved states too: above, two equal arms would have
+ * more than all. */
+#define URN_MAX_PERCENT 50
 
 struct urn {
     struct rng rng;

@@ -65,9 +65,9 @@ void board_memo_write(struct board *board, enum board_memo_kind kind, uint64_t t
 
 /* Reading, on any board. */
 
-/* Copies the newest whole memo of that kind, at most size bytes of it, and its tag. Returns its
- * length, or 0 when there is none, or it is longer than size, or damaged. Of a
- * living writer's board the copy may be torn and is then none. */
+/* Copies the newest whole memo of that kind, at most size bytes of it, and its
+ * tag. Returns its length, or 0 when there is none, or it is longer than size, or
+ * damaged. Of a living writer's board the copy may be torn and is then none. */
 size_t board_memo_read(const struct board *board, enum board_memo_kind kind, uint64_t *tag,
                        void *bytes, size_t size);
 

@@ -14,12 +14,12 @@
 #include "common/jsonx.h"
 #include "common/mem.h"
 #include "common/nearest.h"
+#include "judge/urn.h"
 #include "supervisor/fleet.h"
 #include "supervisor/gateway.h"
 #include "supervisor/judge.h"
 #include "supervisor/modelref.h"
 #include "supervisor/rollout.h"
-#include "supervisor/settings.h"
 
 struct api_admin {
     struct rollout *rollout;
@@ -86,10 +86,10 @@ static int read_percent(const cJSON *item, struct order *order, struct err *e)
 {
     if (!cJSON_IsNumber(item))
         return wrong_type(item, "a number", e);
-    if (!(item->valuedouble > 0) || item->valuedouble > SETTINGS_MAX_PERCENT)
+    if (!(item->valuedouble > 0) || item->valuedouble > URN_MAX_PERCENT)
         return err_set_at(e, "out-of-range", "/percent",
-                          "percent: expected above 0 and at most %d, got %.17g",
-                          SETTINGS_MAX_PERCENT, item->valuedouble);
+                          "percent: expected above 0 and at most %d, got %.17g", URN_MAX_PERCENT,
+                          item->valuedouble);
     order->percent = item->valuedouble;
     return 0;
 }

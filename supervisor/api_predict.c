@@ -20,6 +20,8 @@
 #include "supervisor/router.h"
 #include "supervisor/settings.h"
 
+_Static_assert(SETTINGS_MAX_HEADER <= GATEWAY_MAX_FIELD, "any user_header has room");
+
 struct api_predict {
     struct gateway *gateway;
     struct router *router;

@@ -7,8 +7,8 @@
  * A connection is known from its bufferevent (evhttp_set_bevcb) to its close
  * callback. Between requests conns_express.c reads it. What is evhttp's is seen
  * where it arrives, in the input buffer: evhttp tells nothing before a request is
- * whole. That the bufferevent's
- * callback argument is the connection is libevent's own doing, asserted below.
+ * whole. That the bufferevent's callback argument is the connection is libevent's
+ * own doing, asserted below.
  */
 #include "supervisor/conns.h"
 

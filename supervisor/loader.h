@@ -2,8 +2,8 @@
  *
  * From a path to a model that a worker can be started with: copied and hashed
  * by the helper thread, exported by Python where it must be or, where it can't be,
- * left to the Python worker. REST, SIGHUP and the start all take this road. Nothing that is served
- * changes on it.
+ * left to the Python worker. REST, SIGHUP and the start all take this road.
+ * Nothing that is served changes on it.
  */
 #ifndef CANARYD_LOADER_H
 #define CANARYD_LOADER_H

@@ -321,6 +321,8 @@ struct proc *proc_start(const struct proc_options *options, struct modelref *mod
     }
     const struct channel_listener up = {
         .message = on_message, .broken = on_broken, .call_ended = on_call_ended, .arg = p};
+    /* The caller's texts, the settings' among them, may go from here on. */
+    p->options.program = p->options.python = p->options.role = NULL;
     modelref_keep(model);
     for (int clock = 0; clock < N_BOARD_CLOCKS; clock++)
         p->rows[clock] = -1;

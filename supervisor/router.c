@@ -26,21 +26,15 @@
 #define TOKENS_PER_FLIGHT 2 /* the retry budget's burst, times max_in_flight */
 
 static const struct {
-    const char *name;
     const char *user_name;
     enum role role;
     unsigned n_tries;          /* of different processes, before another arm is asked */
     enum arm next[N_ARMS - 1]; /* those, in this order */
 } arms[N_ARMS] = {
-    [ARM_STABLE] = {"stable", "stable", ROLE_STABLE, 2, {ARM_BASELINE, ARM_CANARY}},
-    [ARM_BASELINE] = {"baseline", "stable", ROLE_BASELINE, 1, {ARM_STABLE, ARM_CANARY}},
-    [ARM_CANARY] = {"canary", "canary", ROLE_CANARY, 1, {ARM_STABLE, ARM_BASELINE}},
+    [ARM_STABLE] = {"stable", ROLE_STABLE, 2, {ARM_BASELINE, ARM_CANARY}},
+    [ARM_BASELINE] = {"stable", ROLE_BASELINE, 1, {ARM_STABLE, ARM_CANARY}},
+    [ARM_CANARY] = {"canary", ROLE_CANARY, 1, {ARM_STABLE, ARM_BASELINE}},
 };
-
-const char *arm_name(enum arm arm)
-{
-    return arms[arm].name;
-}
 
 const char *arm_user_name(enum arm arm)
 {

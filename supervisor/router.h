@@ -27,8 +27,7 @@ struct router;
 struct settings;
 struct turn;
 
-/* "stable", "baseline", "canary"; and as users are told, to whom a baseline is stable. */
-const char *arm_name(enum arm arm);
+/* An arm as users are told of it, to whom a baseline is stable. */
 const char *arm_user_name(enum arm arm);
 
 /* How the arm is chosen. Those whose arm was named are never samples. */

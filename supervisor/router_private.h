@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * What router.c and router_wait.c share; nobody else includes it.
+ * What router.c, router_door.c, router_draw.c and router_wait.c share; nobody else
+ * includes it.
  */
 #ifndef CANARYD_ROUTER_PRIVATE_H
 #define CANARYD_ROUTER_PRIVATE_H

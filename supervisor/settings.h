@@ -83,8 +83,8 @@ struct settings {
 /* file: a JSON file with comments, or NULL. overrides: n strings "name=value"
  * from the command line, which win; a dash stands for an underscore. Returns
  * the whole, or NULL with err ("usage" for an unknown option, "bad-setting",
- * "unknown-setting", "bad-json" or "file-unreadable") naming the key, the value and what was
- * expected. */
+ * "unknown-setting", "bad-json" or "file-unreadable") naming the key, the value and
+ * what was expected. */
 struct settings *settings_load(const char *file, const char *const *overrides, size_t n,
                                struct err *e);
 
@@ -93,9 +93,6 @@ struct settings *settings_load(const char *file, const char *const *overrides, s
 struct settings *settings_reload(const struct settings *now, const char *file,
                                  const char *const *overrides, size_t n, struct err *e);
 void settings_free(struct settings **s);
-
-/* The numbers of a deployment's "percent" too: above 0, at most 50. */
-#define SETTINGS_MAX_PERCENT 50
 
 #define SETTINGS_MAX_HEADER 63 /* of user_header */
 

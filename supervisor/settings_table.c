@@ -8,6 +8,7 @@
 
 #include "common/log.h"
 #include "judge/rule_settings.h"
+#include "judge/urn.h"
 #include "proto/wire.h"
 #include "supervisor/settings_private.h"
 
@@ -101,7 +102,7 @@ const struct setting settings_table[] = {
      .initial = "model_v1.json", .help = "the model to serve, relative to model_dir"},
     {AT(canary_model), TYPE_TEXT,
      .initial = "", .help = "a model to deploy as canary; changed and reloaded (SIGHUP), the new one is deployed"},
-    {AT(canary_percent), TYPE_REAL, 0, SETTINGS_MAX_PERCENT, .min_excluded = true,
+    {AT(canary_percent), TYPE_REAL, 0, URN_MAX_PERCENT, .min_excluded = true,
      .initial = "10", .unit = "%", .help = "share of the traffic that a canary gets, exact"},
     {AT(min_samples), TYPE_WHOLE, 30, 1e9,
      .scope = SCOPE_NEXT_DEPLOYMENT, .initial = "36", .unit = "samples", .help = "from each model before the first verdict"},

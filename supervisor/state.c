@@ -13,8 +13,7 @@
 
 #include "common/jsonx.h"
 #include "common/mem.h"
-
-#define MAX_PERCENT 50
+#include "judge/urn.h"
 
 /* --- Writing ----------------------------------------------------------------*/
 
@@ -149,7 +148,7 @@ static bool read_whole(const cJSON *item, int64_t *out)
 
 static bool read_percent(const cJSON *item, double *out)
 {
-    if (!cJSON_IsNumber(item) || !(item->valuedouble >= 0) || item->valuedouble > MAX_PERCENT)
+    if (!cJSON_IsNumber(item) || !(item->valuedouble >= 0) || item->valuedouble > URN_MAX_PERCENT)
         return false;
     *out = item->valuedouble;
     return true;

@@ -2,8 +2,8 @@
  *
  * The state on disk: state_dir/state.json and, in state_dir/models, the models it
  * names, as they were served: the next start does not need the operator's files,
- * and Python only for what Python serves. Written to a temporary file, fsynced and renamed, so what
- * is there is always whole: the old or the new.
+ * and Python only for what Python serves. Written to a temporary file, fsynced
+ * and renamed, so what is there is always whole: the old or the new.
  */
 #ifndef CANARYD_STORE_H
 #define CANARYD_STORE_H
