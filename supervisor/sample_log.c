@@ -69,14 +69,6 @@ struct sample_log {
     size_t n_pending;     /* chunks with the helper thread */
 };
 
-static const char *const arm_names[N_ARMS] = {
-    [ARM_STABLE] = "stable", [ARM_BASELINE] = "baseline", [ARM_CANARY] = "canary"};
-
-static const char *const outcome_names[N_OUTCOMES] = {
-    [OUTCOME_OK] = "ok",       [OUTCOME_FAULT] = "fault",     [OUTCOME_TIMEOUT] = "timeout",
-    [OUTCOME_DEATH] = "death", [OUTCOME_UNASKED] = "unasked",
-};
-
 static const char header[] = "arm,time_ms,round_trip_ms,service_ms,outcome,stalled,group_end\n";
 
 /* --- The helper thread ------------------------------------------------------*/
@@ -199,11 +191,11 @@ static void print_line(struct sample_log *log, const struct draw *d)
     }
     char *out = c->text + c->n;
     bool ok = s->outcome == OUTCOME_OK;
-    size_t n = (size_t)snprintf(out, LINE_BYTES, "%s,", arm_names[d->arm]);
+    size_t n = (size_t)snprintf(out, LINE_BYTES, "%s,", arm_name(d->arm));
     n += print_ms(out + n, LINE_BYTES - n, true, (uint64_t)d->time_ns);
     n += print_ms(out + n, LINE_BYTES - n, ok, s->round_trip_ns);
     n += print_ms(out + n, LINE_BYTES - n, ok && s->has_service, s->service_ns);
-    n += (size_t)snprintf(out + n, LINE_BYTES - n, "%s,%d,%d\n", outcome_names[s->outcome],
+    n += (size_t)snprintf(out + n, LINE_BYTES - n, "%s,%d,%d\n", outcome_name(s->outcome),
                           s->stalled, d->ends_group);
     assert(n < LINE_BYTES);
     c->n += n;
