@@ -42,13 +42,6 @@ _Static_assert(CHANNEL_MAX_LATE + SETTINGS_MAX_IN_FLIGHT < 1 << SLOT_BITS,
  * talking cannot hold us in channel_read_rest. */
 #define MAX_REST_READS 256
 
-/* A worker's pace is a mean of the times that it says its last answers took it: the time between
- * them would be the machine's affair as well. No single one weighs much, so a worker
- * is called slow only if it is again and again. */
-#define PACE_ANSWERS  16
-#define PACE_GROWTH   16
-#define PACE_FLOOR_NS (NS_PER_MS / 10)
-
 enum call_state { CALL_FREE, CALL_WAITING, CALL_EXPIRED };
 
 struct call {
@@ -81,7 +74,6 @@ struct channel {
     uint32_t first_free;
     size_t n_waiting;
     size_t n_owed; /* answers, a PONG included */
-    int64_t pace_ns;
     int64_t quiet_since_ns;
     int64_t heard_ns;       /* the last complete message, or our birth */
     int64_t frame_since_ns; /* when the frame that is not complete began; or 0 */
@@ -193,12 +185,6 @@ static uint32_t find_slot(const struct channel *c, uint64_t id)
     return i;
 }
 
-static void note_pace(struct channel *c, int64_t took_ns)
-{
-    int64_t most = PACE_GROWTH * c->pace_ns + PACE_FLOOR_NS;
-    c->pace_ns += ((took_ns < most ? took_ns : most) - c->pace_ns) / PACE_ANSWERS;
-}
-
 static void on_answer(struct channel *c, const struct msg *m, int64_t now)
 {
     uint32_t i = find_slot(c, m->id);
@@ -220,8 +206,6 @@ static void on_answer(struct channel *c, const struct msg *m, int64_t now)
         .text = m->text,
     };
     settle(c, now);
-    if (m->type == WIRE_RESULT)
-        note_pace(c, result.service_ns);
     if (waiting)
         complete(c, i, &result);
     release_slot(c, i);
@@ -473,11 +457,6 @@ size_t channel_n_in_flight(const struct channel *c)
 size_t channel_n_owed(const struct channel *c)
 {
     return c->n_owed;
-}
-
-int64_t channel_backlog_ns(const struct channel *c)
-{
-    return (int64_t)c->n_owed * c->pace_ns;
 }
 
 int64_t channel_silent_since(const struct channel *c)

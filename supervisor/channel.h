@@ -87,10 +87,6 @@ size_t channel_n_in_flight(const struct channel *c);
 /* The same and those that timed out: the worker is still busy with them. */
 size_t channel_n_owed(const struct channel *c);
 
-/* How long the worker will need for what it owes, in ns, if they take as long as the last
- * ones did by its own clock. */
-int64_t channel_backlog_ns(const struct channel *c);
-
 /* Since when the worker has owed an answer and said nothing at all (monotonic),
  * or 0 when it owes none. Calls that timed out still count as owed, and so does
  * a PONG. */

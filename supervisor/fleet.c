@@ -289,18 +289,6 @@ size_t fleet_n_ready(const struct fleet *f, enum role role)
     return n;
 }
 
-int64_t fleet_backlog_ns(const struct fleet *f, enum role role)
-{
-    const struct slot *s = &f->slots[role];
-    int64_t least = INT64_MAX;
-    for (size_t i = 0; i < s->n_seats; i++) {
-        const struct proc *p = seat_ready(s->seats[i]);
-        if (p != NULL && proc_backlog_ns(p) < least)
-            least = proc_backlog_ns(p);
-    }
-    return least < INT64_MAX ? least : 0;
-}
-
 bool fleet_is_holding(const struct fleet *f, enum role role)
 {
     const struct slot *s = &f->slots[role];

@@ -60,9 +60,6 @@ struct proc *fleet_ready(const struct fleet *f, enum role role);
 size_t fleet_n_ready(const struct fleet *f, enum role role);
 bool fleet_is_holding(const struct fleet *f, enum role role);
 
-/* How long the least burdened of them will need for what it owes, in ns; 0 without one. */
-int64_t fleet_backlog_ns(const struct fleet *f, enum role role);
-
 /* The one to ask next: the least busy of them, by the answers that it owes, in
  * turn among equals; none that is held. but: not this one; may be NULL. */
 struct proc *fleet_pick(struct fleet *f, enum role role, const struct proc *but);

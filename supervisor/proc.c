@@ -459,11 +459,6 @@ struct proc_counts proc_counts(const struct proc *p)
     return counts;
 }
 
-int64_t proc_backlog_ns(const struct proc *p)
-{
-    return p->channel != NULL ? channel_backlog_ns(p->channel) : 0;
-}
-
 void proc_reset_counts(struct proc *p)
 {
     p->counts = (struct proc_counts){0};

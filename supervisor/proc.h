@@ -131,9 +131,6 @@ struct proc_counts {
 };
 struct proc_counts proc_counts(const struct proc *p);
 
-/* How long it will need for the answers that it owes, in ns, by what the last ones took. */
-int64_t proc_backlog_ns(const struct proc *p);
-
 /* Forgets the calls so far: the warm-up is no traffic. */
 void proc_reset_counts(struct proc *p);
 

@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
  * The door: beyond max_in_flight a request is held for some milliseconds, and
- * begun if there is room by then, else refused. There is none either while stable has
- * as much to do as it could answer in the time of one call: what is asked then is
- * answered too late, and a worker that is busy with calls whose time is over
- * answers none in time.
+ * begun if there is room by then, else refused.
  *
  * A refusal costs the loop nearly what an answer costs: reading, parsing and
  * writing are most of both. A client that is refused at once asks again at once,
@@ -20,32 +17,15 @@
 #include <event2/event.h>
 
 #include "common/clock.h"
-#include "supervisor/fleet.h"
 #include "supervisor/router_private.h"
 #include "supervisor/settings.h"
 
 #define DOOR_MS               4
 #define IN_FLIGHT_PER_REFUSAL 64 /* so many for each that a turn of the loop refuses */
 
-/* Of a call's time: what is left over is for a pace that changes. */
-#define BACKLOG_PART 0.75
-
-/* That a call has at least, be there another worker to ask or not. */
-static int64_t call_ms(const struct settings *s)
-{
-    int64_t half = s->predict_deadline_ms / 2;
-    return s->try_deadline_ms < half ? s->try_deadline_ms : half;
-}
-
-static bool is_behind(const struct router *r)
-{
-    double most_ns = BACKLOG_PART * (double)(call_ms(r->settings) * NS_PER_MS);
-    return (double)fleet_backlog_ns(r->fleet, ROLE_STABLE) > most_ns;
-}
-
 static bool has_room(const struct router *r)
 {
-    return r->counts.n_in_flight < (size_t)r->settings->max_in_flight && !is_behind(r);
+    return r->counts.n_in_flight < (size_t)r->settings->max_in_flight;
 }
 
 static struct job *take_first(struct router *r)
@@ -109,17 +89,6 @@ static void on_room(evutil_socket_t fd, short what, void *arg)
         router_begin(take_first(r));
 }
 
-static void say_why(const struct router *r, struct err *why)
-{
-    if (r->counts.n_in_flight < (size_t)r->settings->max_in_flight)
-        err_set(why, "overloaded", "the model is %lld ms behind; a call has %lld ms",
-                (long long)(fleet_backlog_ns(r->fleet, ROLE_STABLE) / NS_PER_MS),
-                (long long)call_ms(r->settings));
-    else
-        err_set(why, "overloaded", "%zu requests are in flight; max_in_flight is %lld",
-                r->counts.n_in_flight, (long long)r->settings->max_in_flight);
-}
-
 static void on_door_due(evutil_socket_t fd, short what, void *arg)
 {
     struct router *r = arg;
@@ -127,7 +96,8 @@ static void on_door_due(evutil_socket_t fd, short what, void *arg)
     int64_t now = clock_mono_ns();
     int64_t n_left = 1 + r->settings->max_in_flight / IN_FLIGHT_PER_REFUSAL;
     (void)fd, (void)what;
-    say_why(r, &why);
+    err_set(&why, "overloaded", "%zu requests are in flight; max_in_flight is %lld",
+            r->counts.n_in_flight, (long long)r->settings->max_in_flight);
     for (; n_left > 0 && !TAILQ_EMPTY(&r->door); n_left--) {
         if (TAILQ_FIRST(&r->door)->due_ns > now)
             break;

@@ -145,8 +145,7 @@ static void put_odd_outputs(struct evil *w, const char *outputs, size_t n)
 static void put_result(struct evil *w, uint64_t id, double output, size_t n)
 {
     const double outputs[2] = {output, output};
-    codec_put_result(&w->out, id, outputs, n,
-                     w->slow_ms > 0 ? (uint64_t)w->slow_ms * 1000000 : 1000);
+    codec_put_result(&w->out, id, outputs, n, 1000);
 }
 
 static void do_ready(struct evil *w, long n)
