@@ -159,10 +159,10 @@ static void check_metric(struct decision *d, const cJSON *metric, const char *na
     const cJSON *basis = basis_of(d, metric);
     snprintf(what, sizeof what, "%s: ", name);
     check_bets(d, what, metric, basis);
-    if (member_number(metric, "alpha", &alpha) && alpha > 0 && alpha < 1)
-        check_mean(d, what, metric, basis, alpha);
-    if (!member_number(metric, "alpha", &alpha) || !(alpha > 0 && alpha < 1) ||
-        !member_number(metric, "threshold", &threshold) ||
+    if (!member_number(metric, "alpha", &alpha) || !(alpha > 0 && alpha < 1))
+        return;
+    check_mean(d, what, metric, basis, alpha);
+    if (!member_number(metric, "threshold", &threshold) ||
         !member_number(metric, "evidence", &evidence))
         return;
     if (strcmp(member_text(metric, "test", ""), "mean") == 0) {

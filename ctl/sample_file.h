@@ -5,12 +5,13 @@
  *
  * The first line names the columns, in any order: arm (stable, baseline,
  * canary) and round_trip_ms are needed; time_ms (when drawn, never falling),
- * service_ms, outcome (ok, fault, timeout, death, unasked) and stalled (1: the
- * round trip holds a pause of the supervisor's own) and group_end (1: the lot's group of
- * draws, or a group of users, ended here) may be there. Cells may
- * stand in double quotes; lines may end in CR LF, and the file in empty ones. A latency may be
- * empty, but for an ok answer's round trip. The same first line again begins a segment: a share was
- * opened then (a server came back, or the share was changed), and times count from there.
+ * service_ms, outcome (ok, fault, timeout, death, unasked), stalled (1: the round
+ * trip holds a pause of the supervisor's own) and group_end (1: the lot's group of
+ * draws, or a group of users, ended here) may be there. Cells may stand in double
+ * quotes; lines may end in CR LF, and the file in empty ones. A latency may be empty,
+ * but for an ok answer's round trip. The same first line again begins a segment: a
+ * share was opened then (a server came back, or the share was changed), and times
+ * count from there.
  */
 #ifndef CANARYD_CTL_SAMPLE_FILE_H
 #define CANARYD_CTL_SAMPLE_FILE_H

@@ -2,9 +2,9 @@
  *
  * The open blocks of one clock. A block is the fewest whole groups of draws
  * that last at least so long, or fill a side, and hold both sides; its time runs
- * from the last draw of the block before. A call belongs to the block in which it was drawn,
- * and its latency to the place of its draw, so that the order in which calls
- * end leaves no trace. Blocks are taken out in their order, each when its last
+ * from the last draw of the block before. A call belongs to the block in which it
+ * was drawn, and its latency to the place of its draw, so that the order in which
+ * calls end leaves no trace. Blocks are taken out in their order, each when its last
  * call has ended.
  */
 #ifndef CANARYD_BLOCKS_H

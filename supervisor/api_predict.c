@@ -25,7 +25,7 @@ _Static_assert(SETTINGS_MAX_HEADER <= GATEWAY_MAX_FIELD, "any user_header has ro
 struct api_predict {
     struct gateway *gateway;
     struct router *router;
-    char user_header[GATEWAY_MAX_FIELD + 1];
+    const struct settings *settings;
     double features[WIRE_MAX_FEATURES]; /* of the request being read */
 };
 
@@ -85,7 +85,8 @@ static int read_wish(const struct api_predict *a, const struct exchange *x, stru
                      struct err *e)
 {
     const char *arm = exchange_header(x, "X-Canary");
-    const char *user = a->user_header[0] != '\0' ? exchange_header(x, a->user_header) : NULL;
+    const char *header = a->settings->user_header;
+    const char *user = header[0] != '\0' ? exchange_header(x, header) : NULL;
     if (arm != NULL && strcasecmp(arm, "always") == 0)
         wish->routing = ROUTING_TO_CANARY;
     else if (arm != NULL && strcasecmp(arm, "never") == 0)
@@ -153,8 +154,8 @@ static const struct route routes[] = {
 
 void api_predict_set_settings(struct api_predict *a, const struct settings *settings)
 {
-    snprintf(a->user_header, sizeof a->user_header, "%s", settings->user_header);
-    gateway_keep_field(a->gateway, a->user_header);
+    a->settings = settings;
+    gateway_keep_field(a->gateway, settings->user_header);
 }
 
 struct api_predict *api_predict_new(struct gateway *g, struct router *router,

@@ -10,6 +10,7 @@ struct gateway;
 struct router;
 struct settings;
 
+/* settings: borrowed until api_predict_set_settings gives newer ones. */
 struct api_predict *api_predict_new(struct gateway *g, struct router *router,
                                     const struct settings *settings);
 void api_predict_set_settings(struct api_predict *a, const struct settings *settings);

@@ -204,14 +204,22 @@ static void hurry(struct conn *c, int64_t now_ns)
     arm(c->conns, now_ns);
 }
 
+/* What follows from what has been seen of a head. */
+static void look_at_head(struct conn *c, int64_t now_ns)
+{
+    if (raw_message_has_head(&c->message))
+        conn_enter(c, PHASE_BODY, now_ns);
+    else if (raw_message_fault(&c->message) != NULL)
+        hurry(c, now_ns);
+}
+
 /* A request begins that is evhttp's: its bytes are in input from an offset on. */
 static void begin_head(struct conn *c, struct evbuffer *input, size_t from, int64_t now_ns)
 {
     raw_message_begin(&c->message);
     take_input(c, input, from);
-    conn_enter(c, raw_message_has_head(&c->message) ? PHASE_BODY : PHASE_HEAD, now_ns);
-    if (c->phase == PHASE_HEAD && raw_message_fault(&c->message) != NULL)
-        hurry(c, now_ns);
+    conn_enter(c, PHASE_HEAD, now_ns);
+    look_at_head(c, now_ns);
 }
 
 static void on_input(struct evbuffer *input, const struct evbuffer_cb_info *info, void *arg)
@@ -221,14 +229,12 @@ static void on_input(struct evbuffer *input, const struct evbuffer_cb_info *info
     if (info->n_added == 0 || (is_begun && raw_message_is_seen(&c->message)))
         return;
     size_t from = evbuffer_get_length(input) - info->n_added;
-    if (c->phase == PHASE_NEW || c->phase == PHASE_IDLE) {
+    if (conn_is_waiting(c)) {
         begin_head(c, input, from, clock_coarse_ns());
     } else if (is_begun) {
         take_input(c, input, from);
-        if (c->phase == PHASE_HEAD && raw_message_has_head(&c->message))
-            conn_enter(c, PHASE_BODY, clock_coarse_ns());
-        if (c->phase == PHASE_HEAD && raw_message_fault(&c->message) != NULL)
-            hurry(c, clock_coarse_ns());
+        if (c->phase == PHASE_HEAD)
+            look_at_head(c, clock_coarse_ns());
     }
 }
 

@@ -60,8 +60,7 @@ int conn_fd(const struct conn *c);
 /* The express lane: a plain request at the front of an idle connection never
  * reaches evhttp. The callback has called conn_begin, and conn_express_answer will
  * be called for it; or it returns false and has done nothing, and evhttp reads the
- * request. r is only valid inside the callback. max_body: bytes of a body that is
- * waited for. */
+ * request. r is only valid inside the callback. max_body: a longer one is evhttp's. */
 typedef bool conns_express(void *arg, struct conn *c, const struct plain_request *r);
 void conns_set_express(struct conns *c, conns_express *express, void *arg, size_t max_body);
 

@@ -31,11 +31,6 @@
 
 static char arrived[READ_BYTES];
 
-static bool is_waiting(const struct conn *c)
-{
-    return c->phase == PHASE_NEW || c->phase == PHASE_IDLE;
-}
-
 /* --- Whose the connection is --------------------------------------------------*/
 
 static void on_written(struct bufferevent *bev, void *arg);
@@ -82,11 +77,12 @@ static enum taken take_one(struct conn *c, const char *bytes, size_t n, size_t *
 {
     struct plain_request r;
     struct conns *s = c->conns;
-    if (s->express == NULL || !plain_request_begins(bytes, n, s->kept_field, &r))
+    if (s->express == NULL || !plain_request_read(bytes, n, s->kept_field, &r) ||
+        r.body_size > s->express_max_body)
         return UNUSUAL;
     *size = r.size;
     if (r.size > n)
-        return r.body_size <= s->express_max_body ? UNFINISHED : UNUSUAL;
+        return UNFINISHED;
     return s->express(s->express_arg, c, &r) ? TAKEN : UNUSUAL;
 }
 
@@ -105,15 +101,16 @@ static void take(struct conn *c, const char *bytes, size_t n)
 {
     enum taken taken = TAKEN;
     size_t at = 0, size = 0;
-    while (is_waiting(c) && at < n && (taken = take_one(c, bytes + at, n - at, &size)) == TAKEN)
+    while (conn_is_waiting(c) && at < n &&
+           (taken = take_one(c, bytes + at, n - at, &size)) == TAKEN)
         at += size;
     if (at == n)
         return;
-    if (is_waiting(c) && taken == UNFINISHED) {
+    if (conn_is_waiting(c) && taken == UNFINISHED) {
         begin_body(c, bytes + at, n - at, size);
         return;
     }
-    bool is_unusual = is_waiting(c);
+    bool is_unusual = conn_is_waiting(c);
     evbuffer_prepend(bufferevent_get_input(c->bev), bytes + at, n - at);
     if (is_unusual)
         give_to_evhttp(c);
@@ -164,7 +161,7 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
     (void)fd, (void)what;
     if (c->express.request != NULL) {
         read_body(c);
-    } else if (is_waiting(c)) {
+    } else if (conn_is_waiting(c)) {
         if (!c->express.is_ours)
             claim(c);
         read_next(c);
@@ -205,8 +202,7 @@ static void finish(struct conn *c)
     conn_enter(c, PHASE_IDLE, clock_coarse_ns());
     if (c->hang_up)
         shutdown(c->fd, SHUT_RDWR);
-    if (!event_pending(c->express.on_readable, EV_READ, NULL))
-        event_add(c->express.on_readable, NULL);
+    event_add(c->express.on_readable, NULL); /* most often it was never taken away */
     if (evbuffer_get_length(input) > 0)
         conn_wait_again(c);
 }

@@ -71,6 +71,12 @@ struct conns {
     uint64_t n_refused;
 };
 
+/* For a request, its first or another. */
+static inline bool conn_is_waiting(const struct conn *c)
+{
+    return c->phase == PHASE_NEW || c->phase == PHASE_IDLE;
+}
+
 /* The connection's next phase, with that phase's deadline from now_ns on. */
 void conn_enter(struct conn *c, enum phase phase, int64_t now_ns);
 

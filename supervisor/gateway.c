@@ -180,8 +180,7 @@ static bool on_express(void *arg, struct conn *c, const struct plain_request *r)
     const struct gateway *g = d->gateway;
     const struct route *route = g->express;
     if (route == NULL || g->draining || strlen(route->path) != r->path_size ||
-        memcmp(route->path, r->path, r->path_size) != 0 ||
-        r->body_size > (size_t)g->options.max_body_bytes)
+        memcmp(route->path, r->path, r->path_size) != 0)
         return false;
     route->handle(g->express_arg, exchange_new_express(d, c, r));
     return true;

@@ -80,7 +80,6 @@ struct canaryd {
     struct api_admin *api_admin;
     struct api_status *api_status;
     struct drain *drain;
-    bool serves; /* stable has been ready */
     int exit_status;
 };
 
@@ -169,7 +168,6 @@ static void on_serving(void *arg)
     if (doors_accept(&d->doors, d->gateway, &e) < 0)
         fatal(EX_SOFTWARE, "%s", e.text);
     places_write_address(d->places, d->doors.address, admin);
-    d->serves = true;
     notify_ready(d->notify, "serving");
     tell_status(d);
     hello_print(fleet_model(d->fleet, ROLE_STABLE), d->doors.address, admin, d->places->canaryctl);
@@ -218,7 +216,7 @@ static void on_hup(evutil_socket_t fd, short what, void *arg)
     (void)fd, (void)what;
     if (drain_has_begun(d->drain))
         return;
-    if (d->serves) /* else READY would be said too early: it ends RELOADING */
+    if (rollout_serves(d->rollout)) /* else READY would be said too early: it ends RELOADING */
         notify_reloading(d->notify);
     struct settings *wanted =
         settings_reload(d->settings, d->cli.config, d->cli.overrides, d->cli.n_overrides, &e);
@@ -231,7 +229,7 @@ static void on_hup(evutil_socket_t fd, short what, void *arg)
         adopt_settings(d, wanted);
         log_info("settings reloaded from %s", d->cli.config != NULL ? d->cli.config : "nowhere");
     }
-    if (!d->serves)
+    if (!rollout_serves(d->rollout))
         return;
     notify_ready(d->notify, "serving");
     tell_status(d);

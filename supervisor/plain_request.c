@@ -179,7 +179,7 @@ static bool read_field(const struct slice *line, const char *keep, uint32_t *see
     return true;
 }
 
-bool plain_request_begins(const char *bytes, size_t n, const char *keep, struct plain_request *r)
+bool plain_request_read(const char *bytes, size_t n, const char *keep, struct plain_request *r)
 {
     const uint32_t needed = UINT32_C(1) << FIELD_HOST | UINT32_C(1) << FIELD_CONTENT_LENGTH;
     const char *at = bytes;
@@ -200,9 +200,4 @@ bool plain_request_begins(const char *bytes, size_t n, const char *keep, struct 
     r->body = at;
     r->size = (size_t)(at - bytes) + r->body_size;
     return (seen & needed) == needed;
-}
-
-bool plain_request_read(const char *bytes, size_t n, const char *keep, struct plain_request *r)
-{
-    return plain_request_begins(bytes, n, keep, r) && r->size <= n;
 }

@@ -81,8 +81,7 @@ struct proc_options {
 };
 
 /* Forks and execs a worker for the model and keeps a reference to it. NULL with
- * err when not even that was possible. The texts need to
- * live during this call only. */
+ * err when not even that was possible. The texts need to live during this call only. */
 struct proc *proc_start(const struct proc_options *options, struct modelref *model,
                         const struct proc_listener *listener, struct err *e);
 

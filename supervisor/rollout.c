@@ -4,11 +4,9 @@
  * rollout_table.c says what follows from it.
  */
 #include <assert.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
 #include "supervisor/fleet.h"
@@ -20,8 +18,6 @@
 #include "supervisor/rollout_private.h"
 #include "supervisor/router.h"
 #include "supervisor/settings.h"
-#include "supervisor/state.h"
-#include "supervisor/store.h"
 
 /* --- News from below --------------------------------------------------------*/
 
@@ -299,6 +295,11 @@ bool rollout_slowdown(const struct rollout *r)
 enum rollout_state rollout_state(const struct rollout *r)
 {
     return r->state;
+}
+
+bool rollout_serves(const struct rollout *r)
+{
+    return r->serving;
 }
 
 double rollout_percent(const struct rollout *r)

@@ -138,6 +138,7 @@ bool rollout_toggle_slowdown(struct rollout *r); /* returns whether it is on now
 bool rollout_slowdown(const struct rollout *r);
 
 enum rollout_state rollout_state(const struct rollout *r);
+bool rollout_serves(const struct rollout *r); /* stable has been ready */
 const char *rollout_state_name(enum rollout_state state);
 const char *rollout_event_name(enum rollout_event event);
 

@@ -16,7 +16,7 @@ import sys
 import tempfile
 
 import contenders
-from contenders import ROOT, Missing
+from contenders import ROOT, Missing, progress
 
 REFERENCE = "bare evhttp"
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -44,14 +44,16 @@ def cpu_seconds(contender):
     return total / TICKS
 
 
+def pss_kb(pid):
+    for line in pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+        if line.startswith("Pss:"):
+            return int(line.split()[1])
+    raise RuntimeError(f"no Pss of {pid}")
+
+
 def pss_mb(contender):
-    total = 0
-    for process in contender.processes:
-        for pid in family(process.pid):
-            for line in pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-                if line.startswith("Pss:"):
-                    total += int(line.split()[1])
-    return total / 1024
+    return sum(pss_kb(pid) for process in contender.processes
+               for pid in family(process.pid)) / 1024
 
 
 def ask(contender, connections, seconds):
@@ -83,12 +85,9 @@ def measure(options, running):
             for k in range(len(running)):
                 one = running[(i + k) % len(running)]  # nobody always follows the same one
                 n += 1
-                if sys.stderr.isatty():
-                    print(f"\r\033[K{n}/{total}: {one.name}, {connections} connections",
-                          end="", file=sys.stderr, flush=True)
+                progress(f"{n}/{total}: {one.name}, {connections} connections")
                 results[connections][one.name].append(ask(one, connections, options.seconds))
-    if sys.stderr.isatty():
-        print("\r\033[K", end="", file=sys.stderr)
+    progress()
     return results
 
 

@@ -30,6 +30,12 @@ def free_port():
         return s.getsockname()[1]
 
 
+def progress(text=""):
+    """What is being done, on a terminal; nothing takes it away."""
+    if sys.stderr.isatty():
+        print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
+
+
 class Missing(Exception):
     """A contender can't take part; the text says why."""
 

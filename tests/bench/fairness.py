@@ -18,7 +18,7 @@ import sys
 import tempfile
 import urllib.request
 
-from contenders import ROOT, Contender, Missing, load, python_with
+from contenders import ROOT, Contender, Missing, load, progress, python_with
 
 KNN = """
 import sys, joblib, numpy
@@ -89,9 +89,8 @@ def measure(options, folder, model, baseline, connections, n_spinning):
         found.append({"round_trip": health["effect"]["difference_ms"],
                       "service": health["service_effect"]["difference_ms"],
                       "level": health[f"{reference}_avg_latency_ms"], "fired": fired})
-        if sys.stderr.isatty():
-            print(f"\r\033[K{model.name}, baseline {baseline}, {connections} connections: "
-                  f"{i + 1}/{options.rounds}", end="", file=sys.stderr, flush=True)
+        progress(f"{model.name}, baseline {baseline}, {connections} connections: "
+                 f"{i + 1}/{options.rounds}")
     return found
 
 
@@ -114,8 +113,7 @@ def table(options, folder, models):
                     level = statistics.median(1000 * f["level"] for f in found)
                     fired = sum(1 for f in found if f["fired"])
                     rows = sorted({row for f in found for row in f["fired"]})
-                    if sys.stderr.isatty():
-                        print("\r\033[K", end="", file=sys.stderr)
+                    progress()
                     print(f"| {kind} | {baseline} | {connections} | "
                           f"{'busy' if n_spinning else 'idle'} | {level:.0f} "
                           f"| {in_us(found, 'round_trip')} | {in_us(found, 'service')} "
@@ -151,10 +149,9 @@ def deployments(options, folder, model):
         if how is not None:
             ends.append(how)
             print(f"deployment {i + 1} of {options.runs}: rolled back by {how}")
-        elif sys.stderr.isatty():
-            print(f"\r\033[K{i + 1} of {options.runs} deployments", end="", file=sys.stderr)
-    if sys.stderr.isatty():
-        print("\r\033[K", end="", file=sys.stderr)
+        else:
+            progress(f"{i + 1} of {options.runs} deployments")
+    progress()
     print(f"\n{options.runs - len(ends)} of {options.runs} deployments of the same model stayed "
           f"over {options.requests:,} requests under uneven load (seed {options.seed})")
 

@@ -21,8 +21,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import contenders
-from bench import family
-from contenders import Missing
+from bench import family, pss_kb
+from contenders import Missing, progress
 from fairness import Same
 
 NS = 1e-9
@@ -38,13 +38,6 @@ def scheduled(pid):
         fields = (task / "schedstat").read_text().split()
         ran, waited = ran + int(fields[0]), waited + int(fields[1])
     return ran * NS, waited * NS
-
-
-def pss_kb(pid):
-    for line in pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-        if line.startswith("Pss:"):
-            return int(line.split()[1])
-    raise RuntimeError(f"no Pss of {pid}")
 
 
 class Server(Same):
@@ -80,11 +73,6 @@ class Server(Same):
 
 # --- Telling ------------------------------------------------------------------
 
-def progress(text):
-    if sys.stderr.isatty():
-        print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
-
-
 def calmest(rounds):
     """The round in which others disturbed least: what can only be had of a rate is the most
     of it, and of a cost the least."""
@@ -94,7 +82,7 @@ def calmest(rounds):
 
 def table(heads, rows):
     """Markdown. rows: lists of cells as long as heads; printed when they are all there."""
-    progress("")
+    progress()
     widths = [max(len(row[i]) for row in [heads] + rows) for i in range(len(heads))]
     for row in [heads, ["-" * w for w in widths]] + rows:
         print("| " + " | ".join(cell.rjust(w) for cell, w in zip(row, widths)) + " |")

@@ -23,7 +23,7 @@ import time
 import urllib.request
 
 from callgrind import read_rooms, read_total
-from contenders import BODY, HERE, ROOT, Contender
+from contenders import BODY, HERE, ROOT, Contender, progress
 
 COMMITTED = HERE / "instructions.json"
 MAX_GROWTH = 1.05
@@ -154,8 +154,7 @@ def measure(build, folder):
     def note(what, server, request, n, *more):
         each, path = count(server, request, n, *more)
         found.append((what, each, {room: i / n for room, i in read_rooms(path).items()}))
-        if sys.stderr.isatty():
-            print(f"\r\033[K{what}", end="", file=sys.stderr, flush=True)
+        progress(what)
 
     server = Counted(build, folder, ROOT / "models/model_v1.json", BODY)
     try:
@@ -172,8 +171,7 @@ def measure(build, folder):
         note(f"{N_WIDE:,} features", server, post(WIDE_BODY), 300)
     finally:
         server.stop()
-    if sys.stderr.isatty():
-        print("\r\033[K", end="", file=sys.stderr)
+    progress()
     return found
 
 

@@ -14,10 +14,16 @@ static void check_slice(const char *bytes, size_t n, const char *slice, size_t s
     MUST(slice >= bytes && slice <= bytes + n && size <= (size_t)(bytes + n - slice));
 }
 
+/* Whether it is plain and there is all of it. */
+static bool read_whole(const char *bytes, size_t n, const char *keep, struct plain_request *r)
+{
+    return plain_request_read(bytes, n, keep, r) && r->size <= n;
+}
+
 static void check_whole(const char *bytes, size_t n, const char *keep)
 {
     struct plain_request r, again;
-    if (!plain_request_read(bytes, n, keep, &r))
+    if (!read_whole(bytes, n, keep, &r))
         return;
     MUST(r.size <= n && r.body_size > 0 && memcmp(bytes, "POST /", 6) == 0);
     check_slice(bytes, r.size, r.path, r.path_size);
@@ -28,21 +34,21 @@ static void check_whole(const char *bytes, size_t n, const char *keep)
         check_slice(bytes, r.size, r.id, r.id_size);
     if (r.kept != NULL)
         check_slice(bytes, r.size, r.kept, r.kept_size);
-    MUST(plain_request_read(bytes, r.size, keep, &again) && again.size == r.size);
-    MUST(!plain_request_read(bytes, r.size - 1, keep, &again));
+    MUST(read_whole(bytes, r.size, keep, &again) && again.size == r.size);
+    MUST(!read_whole(bytes, r.size - 1, keep, &again));
 }
 
 /* With its head alone it says how long it will be, and never says otherwise. */
 static void check_beginning(const char *bytes, size_t n, const char *keep)
 {
     struct plain_request r, whole;
-    if (!plain_request_begins(bytes, n, keep, &r))
+    if (!plain_request_read(bytes, n, keep, &r))
         return;
     size_t head = r.size - r.body_size;
     MUST(head <= n && r.body == bytes + head);
-    MUST(plain_request_begins(bytes, head, keep, &whole) && whole.size == r.size);
-    MUST(!plain_request_begins(bytes, head - 1, keep, &whole));
-    MUST(plain_request_read(bytes, n, keep, &whole) == (r.size <= n));
+    MUST(plain_request_read(bytes, head, keep, &whole) && whole.size == r.size);
+    MUST(!plain_request_read(bytes, head - 1, keep, &whole));
+    MUST(read_whole(bytes, n, keep, &whole) == (r.size <= n));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
